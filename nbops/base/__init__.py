@@ -1,0 +1,1 @@
+"""What all parts share: errors, events, secrets, YAML with positions, commands, ids, retry."""
