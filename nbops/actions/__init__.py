@@ -1,0 +1,1 @@
+"""The general actions, one file each."""

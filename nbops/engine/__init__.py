@@ -1,0 +1,1 @@
+"""Runs a plan: strategies, retry, rollback, lock."""

@@ -1,0 +1,1 @@
+"""What is written on disk about a run, before and after each effect."""

@@ -1,0 +1,1 @@
+"""What is known about NocoBase, and the actions made of it."""

@@ -1,0 +1,1 @@
+"""The language of runbooks: model, loading with positions, expressions, lint."""
