@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from nbops.base.command import DEFAULT_DEADLINE, Outcome, Text
 from nbops.base.events import Event
@@ -14,7 +14,7 @@ from nbops.base.secret import Secret
 from nbops.runbook.spec import ActionSpec, Args
 from nbops.transport.session import Watch
 
-A = TypeVar("A", bound=Args, contravariant=True)
+A_contra = TypeVar("A_contra", bound=Args, contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +157,10 @@ class ActionContext(Protocol):
         """Tell the observers something else."""
 
 
-class Action(Protocol, Generic[A]):
+class Action(Protocol[A_contra]):
     """An action: what it is, and how it is done on one host."""
 
     spec: ActionSpec
 
-    def run(self, args: A, ctx: ActionContext) -> Result:
+    def run(self, args: A_contra, ctx: ActionContext) -> Result:
         """Do it (or, in check mode, say what it would do)."""
