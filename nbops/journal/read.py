@@ -1,0 +1,78 @@
+"""Past runs, read from the journal."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nbops.base.errors import UsageError
+from nbops.base.yamlpos import did_you_mean
+from nbops.journal.store import open_database
+
+
+@dataclass(frozen=True, kw_only=True)
+class PastRun:
+    """One run. Times are seconds since the epoch; `exit_code` is None while it is not over."""
+
+    run: str
+    command: str
+    cluster: str
+    operator: str
+    inventory: str
+    runbook: str
+    plan_hash: str
+    number: int | None
+    started_at: float
+    ended_at: float | None
+    exit_code: int | None
+    message: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The run as plain data."""
+        return asdict(self)
+
+
+_FIELDS = ", ".join(PastRun.__dataclass_fields__)
+
+
+def history(path: Path, *, cluster: str | None = None, most: int = 50) -> list[PastRun]:
+    """The latest runs, newest first; of one cluster when it is named."""
+    if not path.exists():
+        return []
+    where, values = ("WHERE cluster=?", (cluster,)) if cluster else ("", ())
+    sql = f"SELECT {_FIELDS} FROM runs {where} ORDER BY started_at DESC LIMIT ?"  # noqa: S608 - fixed text
+    with closing(open_database(path)) as database:
+        database.row_factory = sqlite3.Row
+        return [PastRun(**dict(row)) for row in database.execute(sql, (*values, most))]
+
+
+def find_run(path: Path, name: str) -> PastRun:
+    """The run of this id, or of which this is the only beginning.
+
+    Raises UsageError when there is none or more than one.
+    """
+    runs = history(path, most=100_000)
+    found = [one for one in runs if one.run == name] or [
+        one for one in runs if one.run.startswith(name)
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(f"`{name}` stands for {len(found)} runs", hint="write more of its name")
+    raise UsageError(
+        f"there is no run `{name}`",
+        hint=did_you_mean(name, (one.run for one in runs)) or "`nbops history` lists them",
+    )
+
+
+def events(path: Path, run: str) -> Iterator[dict[str, Any]]:
+    """The events of a run in order, as `--json` printed them."""
+    with closing(open_database(path)) as database:
+        rows = database.execute("SELECT event FROM events WHERE run=? ORDER BY number", (run,))
+        for (text,) in rows:
+            yield json.loads(text)

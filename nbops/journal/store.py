@@ -1,0 +1,259 @@
+"""The journal of runs: an intent is on disk before the effect, a result before what needs it.
+
+SQLite with a write-ahead log and `synchronous=FULL`. One thread writes: whatever waits while
+a commit is under way goes into the next one together, so a wave of hosts costs one commit.
+Entries are written in the order in which they were handed over; a result therefore needs no
+wait of its own, since the next intent's commit includes it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbops.base.errors import NbopsError
+from nbops.base.events import Event
+from nbops.base.ids import StepId
+from nbops.base.secret import Secret
+from nbops.journal.schema import FORMAT, TABLES
+
+_BUSY_MS = 10_000
+_WRITE_DEADLINE = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEntry:
+    """What is known of a run when it begins. `plan` holds no secrets."""
+
+    run: str
+    command: str
+    cluster: str
+    operator: str
+    inventory: str
+    runbook: str
+    plan_hash: str
+    plan: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    sql: str
+    values: tuple[Any, ...]
+    done: Future[None] | None
+
+
+def journal_path() -> Path:
+    """Where the journal of this user stands: `$XDG_STATE_HOME/nbops/journal.db`."""
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(state) / "nbops" / "journal.db"
+
+
+def as_json(value: Any) -> str:
+    """Data as JSON; secrets masked, bytes and other objects as text."""
+
+    def plain(item: Any) -> Any:
+        if isinstance(item, Secret):
+            return str(item)
+        if isinstance(item, bytes):
+            return item.decode("utf-8", "replace")
+        if isinstance(item, Mapping):
+            return dict(item)
+        if isinstance(item, set | frozenset | tuple):
+            return list(item)
+        return str(item)
+
+    return json.dumps(value, ensure_ascii=False, default=plain)
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Open the journal, making it when it is not there.
+
+    Raises NbopsError when it cannot be opened, is damaged, or has another format.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.exists():
+            path.touch(mode=0o600)
+        database = sqlite3.connect(path, timeout=_BUSY_MS / 1000, check_same_thread=False)
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=FULL")
+        database.execute("PRAGMA foreign_keys=ON")
+        with database:
+            database.execute("BEGIN IMMEDIATE")
+            found = database.execute("PRAGMA user_version").fetchone()[0]
+            if found == 0:
+                for statement in TABLES.strip().split(";\n"):
+                    database.execute(statement)
+                database.execute(f"PRAGMA user_version={FORMAT}")
+    except (sqlite3.Error, OSError) as error:
+        raise NbopsError(
+            f"the journal {path} cannot be used: {error}",
+            hint="free space or mend the file's owner; a damaged journal may be moved away "
+            "when no interrupted run needs it",
+        ) from error
+    if found not in {0, FORMAT}:
+        database.close()
+        raise NbopsError(
+            f"the journal {path} has format {found}, this nbops writes {FORMAT}",
+            hint="use the nbops that wrote it, or set XDG_STATE_HOME to another folder",
+        )
+    return database
+
+
+class Journal:
+    """Writes what a run is about to do and what came of it."""
+
+    def __init__(self, path: Path, entry: RunEntry) -> None:
+        self.path = path
+        self.run = entry.run
+        self._database = open_database(path)
+        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._broken: NbopsError | None = None
+        self._numbers = threading.Lock()
+        self._events = 0
+        self._compensations = 0
+        self._writer = threading.Thread(target=self._write_all, name="journal", daemon=True)
+        self._writer.start()
+        self._put(
+            "INSERT INTO runs (run, command, cluster, operator, inventory, runbook, plan_hash,"
+            " plan, started_at) VALUES (?,?,?,?,?,?,?,?,?)",
+            (
+                entry.run,
+                entry.command,
+                entry.cluster,
+                entry.operator,
+                entry.inventory,
+                entry.runbook,
+                entry.plan_hash,
+                entry.plan,
+                time.time(),
+            ),
+            wait=True,
+        )
+
+    def intend(self, step: StepId, action: str, effect: str) -> None:
+        """Note that this effect is about to begin; returns when that is on disk."""
+        self._put(
+            "INSERT INTO effects (run, step, host, action, effect, intended_at)"
+            " VALUES (?,?,?,?,?,?)",
+            (self.run, str(step), step.host, action, effect, time.time()),
+            wait=True,
+        )
+
+    def conclude(self, step: StepId, status: int) -> None:
+        """Note that the effect has ended with this exit status."""
+        self._put(
+            "UPDATE effects SET ended_at=?, status=? WHERE run=? AND step=?",
+            (time.time(), status, self.run, str(step)),
+        )
+
+    def result(self, step: StepId, pass_number: int, status: str, masked: Any) -> None:
+        """Note what came of a task on a host; `masked` holds no secrets any more."""
+        self._put(
+            "INSERT INTO results (run, path, host, item, pass, status, result, ended_at)"
+            " VALUES (?,?,?,?,?,?,?,?)",
+            (
+                self.run,
+                step.path,
+                step.host,
+                step.item,
+                pass_number,
+                status,
+                as_json(masked),
+                time.time(),
+            ),
+        )
+
+    def note_compensation(self, path: str, host: str, masked_variables: Any) -> int:
+        """Note, on disk, what would undo a step that is about to begin; gives its number."""
+        with self._numbers:
+            self._compensations += 1
+            number = self._compensations
+        self._put(
+            "INSERT INTO compensations (run, number, path, host, variables, noted_at)"
+            " VALUES (?,?,?,?,?,?)",
+            (self.run, number, path, host, as_json(masked_variables), time.time()),
+            wait=True,
+        )
+        return number
+
+    def compensated(self, number: int) -> None:
+        """Note that this compensation is done."""
+        self._put(
+            "UPDATE compensations SET done_at=? WHERE run=? AND number=?",
+            (time.time(), self.run, number),
+        )
+
+    def lock_number(self, number: int) -> None:
+        """Note the number under which the run holds the cluster."""
+        self._put("UPDATE runs SET number=? WHERE run=?", (number, self.run), wait=True)
+
+    def on_event(self, event: Event) -> None:
+        """Keep an event (already masked) for `history`, `show` and `report`."""
+        if self._broken is None:
+            with self._numbers:
+                self._events += 1
+                number = self._events
+            self._put(
+                "INSERT INTO events (run, number, event) VALUES (?,?,?)",
+                (self.run, number, as_json(event.as_dict())),
+            )
+
+    def end(self, exit_code: int, message: str) -> None:
+        """Note the end of the run."""
+        self._put(
+            "UPDATE runs SET ended_at=?, exit_code=?, message=? WHERE run=?",
+            (time.time(), exit_code, message, self.run),
+            wait=True,
+        )
+
+    def close(self) -> None:
+        """Write what is left and close the file."""
+        self._queue.put(None)
+        self._writer.join(_WRITE_DEADLINE)
+        self._database.close()
+
+    def _put(self, sql: str, values: tuple[Any, ...], *, wait: bool = False) -> None:
+        if self._broken is not None:
+            raise self._broken
+        done: Future[None] | None = Future() if wait else None
+        self._queue.put(_Write(sql, values, done))
+        if done is not None:
+            done.result(_WRITE_DEADLINE)
+
+    def _write_all(self) -> None:
+        ended = False
+        while not ended:
+            writes = [self._queue.get()]
+            while not self._queue.empty():
+                writes.append(self._queue.get())
+            ended = None in writes
+            self._commit([write for write in writes if write is not None])
+
+    def _commit(self, writes: list[_Write]) -> None:
+        try:
+            if self._broken is not None:
+                raise self._broken
+            with self._database:
+                for write in writes:
+                    self._database.execute(write.sql, write.values)
+        except (sqlite3.Error, NbopsError) as error:
+            self._broken = self._broken or NbopsError(
+                f"the journal {self.path} cannot be written: {error}",
+                hint="nothing further was begun; free space, then go on with `nbops resume`",
+            )
+        for write in writes:
+            if write.done is not None:
+                if self._broken is not None:
+                    write.done.set_exception(self._broken)
+                else:
+                    write.done.set_result(None)
