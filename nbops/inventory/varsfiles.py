@@ -1,0 +1,123 @@
+"""`group_vars/` and `host_vars/`: which files hold the variables of a group or host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nbops.base.errors import Place, Problem, UsageError
+from nbops.base.yamlpos import YamlMap, load_text, nearest
+from nbops.inventory.merge import merge_layers
+from nbops.inventory.tree import check_variable_names
+
+EXTENSIONS = ("", ".yml", ".yaml", ".json")
+VAULT_HEADER = "$ANSIBLE_VAULT;"
+VAULT_HINT = (
+    "`ansible-vault decrypt FILE` writes it as plain text; then put each secret into a file of "
+    "its own (mode 0600) and name that as {file: PATH}"
+)
+
+
+@dataclass
+class VarsFiles:
+    """Reads the variables of groups or hosts from one folder; collects every mistake."""
+
+    folder: Path
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+    def of(self, name: str) -> YamlMap:
+        """The variables of this group or host; empty when there is no file for it."""
+        layers = [layer for path in self.files_of(name) if (layer := self._read(path))]
+        return layers[0] if len(layers) == 1 else merge_layers(layers)
+
+    def files_of(self, name: str) -> list[Path]:
+        """The files of a name: of `NAME`, `NAME.yml`, `NAME.yaml` and `NAME.json` the first
+        that is there; of a folder all files in it, by name, folders in it too."""
+        if name.startswith("/") or not self.folder.is_dir():
+            return []
+        there = [
+            path
+            for extension in EXTENSIONS
+            if (path := self.folder / f"{name}{extension}").exists()
+        ]
+        for ignored in there[1:]:
+            self.warnings.append(
+                Problem(
+                    f"{ignored} is not read: {there[0].name} stands beside it",
+                    Place(str(ignored), 1),
+                    "keep one of the two (Ansible reads the same one)",
+                )
+            )
+        if not there:
+            return []
+        return _files_in(there[0]) if there[0].is_dir() else [there[0]]
+
+    def misspelt(self, names: set[str]) -> list[Problem]:
+        """Files whose name is like one of `names`, and none of them."""
+        if not self.folder.is_dir():
+            return []
+        found = []
+        for path in sorted(self.folder.iterdir()):
+            stem = path.name.removesuffix(path.suffix) if path.suffix in EXTENSIONS else path.name
+            like = None if stem in names or path.name.startswith(".") else nearest(stem, names)
+            if like and not (path.name in names or path.name.endswith("~")):
+                found.append(
+                    Problem(
+                        f"{path} belongs to no {self.folder.name.removesuffix('_vars')}",
+                        Place(str(path), 1),
+                        f"did you mean `{like}`?",
+                    )
+                )
+        return found
+
+    def _read(self, path: Path) -> YamlMap | None:
+        try:
+            data = load_text(read_text(path), str(path))
+        except UsageError as error:
+            self.problems += error.problems
+            return None
+        if data is None:
+            return None
+        if not isinstance(data, YamlMap):
+            self.problems.append(
+                Problem("a file of variables holds a mapping", Place(str(path), 1))
+            )
+            return None
+        problems, warnings = check_variable_names(data)
+        self.problems += problems
+        self.warnings += warnings
+        return data
+
+
+def read_text(path: Path) -> str:
+    """The text of a YAML file of the user's. Raises UsageError when it cannot be had, or is
+    encrypted as a whole."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise UsageError("not UTF-8 text", place=Place(str(path), line)) from None
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from None
+    if text.startswith(VAULT_HEADER):
+        raise UsageError(
+            "the whole file is encrypted with Ansible Vault, which nbops does not read",
+            place=Place(str(path), 1),
+            hint=VAULT_HINT.replace("FILE", str(path)),
+        )
+    return text
+
+
+def _files_in(folder: Path) -> list[Path]:
+    found: list[Path] = []
+    for path in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if path.name.startswith(".") or path.name.endswith("~"):
+            continue
+        if path.is_dir():
+            found += [] if path.suffix else _files_in(path)
+        elif path.is_file() and path.suffix in EXTENSIONS:
+            found.append(path)
+    return found
