@@ -1,0 +1,121 @@
+"""Removing a lab by what is there of it, whatever an interrupted `up` wrote down or not.
+
+Only processes that provably belong to the lab are ended: those in its control groups, and
+those that run one of its scripts. Everything else is found by the lab's name or folder.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from nbops.base.errors import LabError
+from nbops.lab import cgroups, network
+from nbops.lab.layout import Subnet
+from nbops.lab.mounts import read_mounts, under
+from nbops.lab.shell import run
+from nbops.lab.state import Folders
+
+STOP_DEADLINE = 20
+KILL_DEADLINE = 15
+_NSPAWN = Path("/run/systemd/nspawn")
+
+
+def stop(lab: str, folders: Folders, host: str = "") -> None:
+    """End a machine, or all of the lab: orderly if it can be done in time, else by force."""
+    here = cgroups.read_hierarchies()
+    scripts = folders.machine(host).runner if host else folders.machines
+
+    def left() -> frozenset[int]:
+        return cgroups.members(here, lab, host) | watchers(scripts)
+
+    # First who would start them again, then the machines.
+    _signal(watchers(scripts), signal.SIGKILL)
+    _signal((pid for pid in left() if _program(pid) == "systemd-nspawn"), signal.SIGTERM)
+    if not _gone(left, STOP_DEADLINE):
+        until = time.monotonic() + KILL_DEADLINE
+        while pids := left():
+            _signal(pids, signal.SIGKILL)
+            if time.monotonic() > until:
+                raise LabError(f"processes of the lab {lab} do not end: {sorted(pids)}")
+            time.sleep(0.05)
+
+
+def remove(lab: str, folders: Folders, subnet: Subnet | None) -> None:
+    """Remove all of a lab: processes, mounts, network, control groups, files."""
+    stop(lab, folders)
+    for lock in _nspawn_locks(folders):
+        lock.unlink(missing_ok=True)
+    unmount(folders.root)
+    network.remove(lab, subnet)
+    cgroups.remove(cgroups.read_hierarchies(), lab)
+    if subnet is not None:
+        _remove_nspawn_state(subnet)
+    if folders.root.exists():
+        run(["rm", "-rf", "--one-file-system", folders.root], deadline=300)
+
+
+def unmount(folder: Path) -> None:
+    """Unmount everything at and below `folder`."""
+    for mounted in under(read_mounts(), folder):
+        try:
+            run(["umount", mounted])
+        except LabError:  # somebody's shell stands in it: it goes when they leave
+            run(["umount", "--lazy", mounted])
+    if left := under(read_mounts(), folder):
+        raise LabError(f"still mounted: {', '.join(str(path) for path in left)}")
+
+
+def watchers(scripts: Path) -> frozenset[int]:
+    """The processes that run a script which is, or lies in, `scripts`."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            words = _arguments(int(entry.name))
+            if len(words) == 2 and words[0] == "sh" and Path(words[1]).is_relative_to(scripts):
+                found.add(int(entry.name))
+    return frozenset(found)
+
+
+def _gone(left: Callable[[], frozenset[int]], deadline: float) -> bool:
+    until = time.monotonic() + deadline
+    while left():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _program(pid: int) -> str:
+    return Path(next(iter(_arguments(pid)), "")).name
+
+
+def _arguments(pid: int) -> list[str]:
+    try:
+        raw = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it ended while we looked
+        return []
+    return raw.decode("utf-8", "surrogateescape").rstrip("\0").split("\0")
+
+
+def _nspawn_locks(folders: Folders) -> tuple[Path, ...]:
+    # systemd-nspawn names them by the device and number of the machine's `/`.
+    found = [path.stat() for path in folders.machines.glob("*/merged")]
+    return tuple(_NSPAWN / "locks" / f"inode-{at.st_dev}:{at.st_ino}" for at in found)
+
+
+def _remove_nspawn_state(subnet: Subnet) -> None:
+    for kind in ("propagate", "unix-export"):
+        for path in (_NSPAWN / kind).glob(f"*-{subnet.number}"):
+            unmount(path)
+            run(["rm", "-rf", "--one-file-system", path])

@@ -1,0 +1,92 @@
+"""Running the box's own programs: a list of arguments, a deadline, a clear error."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from nbops.base.errors import LabError
+
+LAST_LINES = 12
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    deadline: float = 30,
+    stdin: str | None = None,
+    env: Mapping[str, str] | None = None,
+    log: Path | None = None,
+) -> str:
+    """Run a program to its end and return what it wrote, output and errors together.
+
+    `deadline` is in seconds; `env` is added to the environment of this process; `log`
+    takes the output instead (appended), and then nothing is returned.
+
+    Raises LabError with the program's last lines when it fails, is not there, or is not
+    done in time (it is then killed; what it may have started ends with it only when it
+    asked for that itself, see `tied`).
+    """
+    words = [str(word) for word in argv]
+    try:
+        if log is None:
+            done = _finish(words, subprocess.PIPE, stdin, env, deadline)
+            output = done.stdout or ""
+        else:
+            with log.open("a", encoding="utf-8") as sink:
+                done = _finish(words, sink, stdin, env, deadline)
+            output = ""
+    except FileNotFoundError as error:
+        raise LabError(f"{words[0]} is not on this machine") from error
+    except subprocess.TimeoutExpired as error:
+        raise LabError(f"{words[0]} was not done after {deadline:.0f} s") from error
+    if done.returncode != 0:
+        told = output or (log.read_text(encoding="utf-8", errors="replace") if log else "")
+        raise LabError(
+            f"{words[0]} failed with status {done.returncode}: {last_lines(told)}",
+            hint=f"everything it said is in {log}" if log else None,
+        )
+    return output
+
+
+def tied(argv: Sequence[str | Path]) -> list[str]:
+    """`argv` so that it ends, with all its children and mounts, when this process ends.
+
+    It gets a mount and a process namespace of its own; even `kill -9` of this process
+    leaves nothing of it behind.
+    """
+    return [
+        *("setpriv", "--pdeathsig", "KILL", "--"),
+        *("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"),
+        *("--mount-proc", "--"),
+        *(str(word) for word in argv),
+    ]
+
+
+def last_lines(text: str, count: int = LAST_LINES) -> str:
+    """The last `count` lines of `text` that say something."""
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    return "\n".join(lines[-count:]) or "it said nothing"
+
+
+def _finish(
+    words: list[str],
+    output: object,
+    stdin: str | None,
+    env: Mapping[str, str] | None,
+    deadline: float,
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # type: ignore[call-overload,no-any-return]
+        words,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
+        encoding="utf-8",
+        errors="replace",
+        timeout=deadline,
+        check=False,
+    )
