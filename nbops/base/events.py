@@ -173,7 +173,8 @@ class Bus:
     def __init__(self, observers: Sequence[Observer], masker: Masker) -> None:
         self._observers = tuple(observers)
         self._masker = masker
-        self._turn = threading.Lock()
+        # Re-entrant: a signal handler may speak while this thread is speaking.
+        self._turn = threading.RLock()
 
     def __call__(self, event: Event) -> None:
         """Mask `event` and hand it to every observer."""

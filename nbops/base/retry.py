@@ -27,6 +27,10 @@ class Stop:
         """End every wait from now on."""
         self._event.set()
 
+    def lift(self) -> None:
+        """Let waits go on: for the few steps that leave things in order after a stop."""
+        self._event.clear()
+
     @property
     def is_set(self) -> bool:
         """Whether the run is to stop."""

@@ -1,0 +1,141 @@
+"""One task for one host, and what every task of a run is carried out with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from nbops.actions.api import Action, Directive
+from nbops.base.events import Emit, Status, StepEnded, StepProgress
+from nbops.base.ids import StepId
+from nbops.base.retry import Stop
+from nbops.base.secret import Masker
+from nbops.engine import outcome as outcomes
+from nbops.engine.connections import Connections
+from nbops.engine.outcome import TaskOutcome
+from nbops.engine.scope import Scope, flag
+from nbops.engine.variables import PlayVariables, VariableStore
+from nbops.journal.store import Journal
+from nbops.runbook.expr import Templar, Variables
+from nbops.runbook.model import Task
+
+
+class Actions(Protocol):
+    """The actions of a run, by name."""
+
+    def action(self, name: str) -> Action[Any]:
+        """The action of this name. Raises UsageError when there is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What every task of a run is carried out with."""
+
+    actions: Actions
+    templar: Templar
+    journal: Journal
+    masker: Masker
+    connections: Connections
+    store: VariableStore
+    emit: Emit
+    stop: Stop
+    root: Path
+    check: bool = False
+    diff: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One task for one host: the task, what is around it, and the play it is in.
+
+    `pass_number` tells apart the times that the same task runs in one run (a handler
+    flushed twice, an include in a loop).
+    """
+
+    task: Task
+    scope: Scope
+    host: str
+    hosts: Sequence[str]
+    play: PlayVariables
+    phase: str = ""
+    pass_number: int = 1
+    parts: Parts = field(repr=False)
+
+    def false_condition(self, variables: Variables) -> tuple[Any] | None:
+        """The first condition that does not hold, in a tuple (it may be None); else None."""
+        for condition in self.scope.conditions:
+            if not self.parts.templar.condition(condition, variables, self.task.place):
+                return (condition,)
+        return None
+
+    def progress(self, message: str, attempt: int = 1, attempts: int = 1) -> None:
+        """Say how far the task is on this host."""
+        self.parts.emit(
+            StepProgress(
+                step=self.task.path,
+                task=task_name(self.task),
+                host=self.host,
+                message=message,
+                attempt=attempt,
+                attempts=attempts,
+            )
+        )
+
+    def tell(
+        self,
+        step: StepResult,
+        seconds: float,
+        *,
+        index: int = -1,
+        item: Any = None,
+        outcome: TaskOutcome | None = None,
+    ) -> None:
+        """Say what came of an item or of the whole task, and note it in the journal."""
+        data = self.parts.masker.data(step.data)
+        diff = str(data.pop("diff", ""))
+        status = outcomes.status_of(step.data)
+        message = str(data.get("msg", ""))
+        if flag(self.scope.pick("no_log")):
+            data = {"censored": outcomes.CENSORED, "changed": data.get("changed")}
+            diff, item = "", None
+            message = outcomes.CENSORED if status is Status.FAILED else ""
+        if outcome is not None and outcome.ignored:
+            status = Status.IGNORED
+        attempt = int(step.data.get("attempts", 1))
+        place = StepId(self.task.path, self.host, index, attempt)
+        self.parts.journal.result(place, self.pass_number, status, data)
+        self.parts.emit(
+            StepEnded(
+                step=self.task.path,
+                task=task_name(self.task),
+                action=self.task.action,
+                host=self.host,
+                status=status,
+                seconds=seconds,
+                item=item,
+                attempt=attempt,
+                message=message,
+                result=data,
+                diff=diff,
+                phase=self.phase,
+                delegate=step.delegate,
+            )
+        )
+
+
+@dataclass
+class StepResult:
+    """What one item came to: the registered data, and what the action gave beside it."""
+
+    data: dict[str, Any]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    directive: Directive | None = None
+    loop_values: Mapping[str, Any] = field(default_factory=dict)
+    delegate: str = ""
+
+
+def task_name(task: Task) -> str:
+    """What a task is called: its name, or its action's."""
+    return str(task.name) if task.name else task.action

@@ -1,0 +1,178 @@
+"""What an action may use on a host: every effect with its intent before and result after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from nbops.base.command import DEFAULT_DEADLINE, Command, Effect, Identity, Outcome, Text
+from nbops.base.errors import ActionFailed, DeadlineExceeded
+from nbops.base.events import Emit, Event
+from nbops.base.ids import StepId
+from nbops.base.retry import Deadline, Stop
+from nbops.base.secret import Secret
+from nbops.engine.connections import Connections
+from nbops.runbook.expr import Layer, Templar, Variables
+from nbops.transport.session import Watch
+
+
+class EffectLog(Protocol):
+    """Where intents and results are written: the journal."""
+
+    def intend(self, step: StepId, action: str, effect: str) -> None:
+        """Returns when the intent is on disk."""
+
+    def conclude(self, step: StepId, status: int) -> None:
+        """Notes the end of the effect."""
+
+
+@dataclass
+class StepContext:
+    """The `ActionContext` of one step: a task, a host, an item, an attempt.
+
+    `probe_only`: the task promised that it changes nothing, so no job is made of it.
+    """
+
+    host: str
+    action: str
+    step: StepId
+    check: bool
+    diff: bool
+    identity: Identity
+    environment: Mapping[str, Text]
+    variables: Variables
+    hosts: Sequence[str]
+    folder: Path
+    root: Path
+    stop: Stop
+    connections: Connections = field(repr=False)
+    log: EffectLog = field(repr=False)
+    templar: Templar = field(repr=False)
+    emit_event: Emit = field(repr=False)
+    say: Callable[[str], None] = field(repr=False)
+    limit: Deadline | None = None
+    probe_only: bool = False
+
+    @property
+    def become(self) -> bool:
+        """Whether the task acts as another user than the login's."""
+        return not self.identity.is_login
+
+    @property
+    def vars(self) -> Mapping[str, Any]:
+        """The task's variables on this host, evaluated when read."""
+        return self.variables
+
+    def probe(
+        self,
+        script: Text,
+        *,
+        env: Mapping[str, Text] | None = None,
+        stdin: bytes | None = None,
+        cwd: str | None = None,
+        deadline: float = DEFAULT_DEADLINE,
+    ) -> Outcome:
+        """Run a script that changes nothing; straight in the host's shell."""
+        command = Command(
+            script,
+            env={**self.environment, **(env or {})},
+            stdin=stdin,
+            cwd=cwd,
+            deadline=self._within(deadline),
+            identity=self.identity,
+        )
+        with self.connections.session(self.host) as session:
+            return session.run(command)
+
+    def act(
+        self,
+        script: Text,
+        *,
+        env: Mapping[str, Text] | None = None,
+        stdin: bytes | None = None,
+        cwd: str | None = None,
+        deadline: float = DEFAULT_DEADLINE,
+        idle: bool = False,
+        shell: str = "/bin/sh",
+        watch: Watch | None = None,
+    ) -> Outcome:
+        """Run a script that may change the host, as a job with intent and result on disk."""
+        if self.check:
+            raise RuntimeError(f"{self.action}: an action must change nothing in check mode")
+        effect = Effect.NONE if self.probe_only else Effect.JOB
+        step = self.step
+        self.step = step.next_part()
+        command = Command(
+            script,
+            env={**self.environment, **(env or {})},
+            stdin=stdin,
+            cwd=cwd,
+            effect=effect,
+            deadline=self._within(deadline),
+            idle=idle,
+            step=str(step),
+            identity=self.identity,
+            shell=shell,
+        )
+        if effect is not Effect.NONE:
+            self.log.intend(step, self.action, effect)
+        with self.connections.session(self.host) as session:
+            outcome = session.run(command, watch)
+        if effect is not Effect.NONE:
+            self.log.conclude(step, outcome.status)
+        return outcome
+
+    def stage(self, content: bytes | Path) -> str:
+        """Content as a private file in the run's folder on the host; gives its path there."""
+        with self.connections.session(self.host) as session:
+            return session.stage(content, self.identity)
+
+    def fetch(self, path: str) -> bytes:
+        """The content of a file on the host."""
+        with self.connections.session(self.host) as session:
+            return session.fetch(path, self.identity)
+
+    def render(self, text: str, extra: Mapping[str, Any] | None = None) -> str | Secret:
+        """A template's text with the task's variables; a Secret when one went into it."""
+        variables = self.variables
+        if extra:
+            variables = variables.with_layer(Layer("template variables", extra, template=False))
+        return self.templar.text(text, variables, name=f"template of {self.action}")
+
+    def find(self, name: str, folder: str) -> Path:
+        """A file of the runbook's; see `ActionContext.find`."""
+        root = self.root.resolve()
+        tried = [self.folder / folder / name, self.folder / name, root / folder / name, root / name]
+        for path in tried:
+            found = path.resolve()
+            if found.exists() and _inside(found, (root, self.folder.resolve())):
+                return path
+        if any(path.resolve().exists() for path in tried):
+            raise ActionFailed(
+                f"{name}: lies outside the runbook's folder", hint=f"put it below {root}"
+            )
+        raise ActionFailed(
+            f"{name}: no such file in the runbook's folder",
+            hint=f"looked in {', '.join(dict.fromkeys(str(path.parent) for path in tried))}",
+        )
+
+    def progress(self, message: str) -> None:
+        """Say how far this step is, in a few words."""
+        self.say(message)
+
+    def emit(self, event: Event) -> None:
+        """Tell the observers something else."""
+        self.emit_event(event)
+
+    def _within(self, deadline: float) -> float:
+        if self.limit is None:
+            return deadline
+        if self.limit.passed:
+            raise DeadlineExceeded(f"{self.action}: not done within {self.limit.seconds:g} s")
+        return min(deadline, self.limit.left)
+
+
+def _inside(path: Path, folders: Sequence[Path]) -> bool:
+    return any(path.is_relative_to(folder) for folder in folders)

@@ -1,0 +1,254 @@
+"""One item of a task on a host: conditions, arguments, identity, attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from nbops.actions.api import Action, IncludeTasks, Result
+from nbops.base.command import LOGIN, Effect, Identity, Text
+from nbops.base.errors import (
+    ActionFailed,
+    ConnectionLost,
+    DeadlineExceeded,
+    HostUnusable,
+    NbopsError,
+    UsageError,
+)
+from nbops.base.ids import StepId
+from nbops.base.retry import Deadline, RetryPolicy
+from nbops.base.secret import Secret
+from nbops.engine import outcome as outcomes
+from nbops.engine.call import Call, StepResult
+from nbops.engine.context import StepContext
+from nbops.engine.scope import as_mapping, flag
+from nbops.runbook.expr import Layer, Variables
+from nbops.runbook.model import retry_policy
+
+FAILURES = (ActionFailed, DeadlineExceeded, UsageError)
+
+# Actions whose author says with `changed_when: false` that nothing is changed.
+_PROMISES = frozenset({"command", "shell", "script"})
+
+
+class Item:
+    """One item of a task on a host (or the whole task, when it has no loop)."""
+
+    def __init__(self, call: Call, variables: Variables, index: int = -1, item: Any = None) -> None:
+        self._call = call
+        self._parts = call.parts
+        self._task = call.task
+        self._variables = variables
+        self._seen = variables
+        self._index = index
+        self._item = item
+        self._delegate = ""
+        self._attempt = 1
+        self._attempts = 1
+
+    def run(self) -> StepResult:
+        """Do it. Raises only what ends the whole run."""
+        self._parts.stop.check()
+        try:
+            return self._do()
+        except (HostUnusable, ConnectionLost) as error:
+            data = {"changed": False, "unreachable": True, "msg": told(error)}
+            return StepResult(data, delegate=self._delegate)
+        except FAILURES as error:
+            return StepResult(outcomes.failure(told(error)), delegate=self._delegate)
+
+    def label(self) -> Any:
+        """What the item is called in the output."""
+        label = self._task.loop_control.label
+        if label is None:
+            return self._item
+        try:
+            return self._render(label)
+        except ActionFailed:
+            return label
+
+    def _do(self) -> StepResult:
+        false = self._call.false_condition(self._variables)
+        if false is not None:
+            return StepResult(outcomes.skip(false[0]))
+        self._delegate = self._delegated()
+        action = self._parts.actions.action(self._task.action)
+        policy, conditions = self._policy()
+        if policy is None:
+            return self._once(action)
+        self._attempts = policy.attempts
+
+        def attempt(number: int) -> StepResult:
+            self._attempt = number
+            step = self._once(action)
+            step.data["attempts"] = number
+            return step
+
+        def good(step: StepResult) -> bool:
+            if self._holds(step, conditions):
+                return True
+            if self._attempt < self._attempts:
+                why = step.data.get("msg") or "not yet"
+                self._progress(f"{why} (attempt {self._attempt} of {self._attempts})")
+            return False
+
+        step, _ = policy.until(good, attempt, self._parts.stop)
+        if not self._holds(step, conditions):
+            step.data["failed"] = True
+        return step
+
+    def _holds(self, step: StepResult, conditions: tuple[Any, ...]) -> bool:
+        if not conditions:
+            return not step.data.get("failed")
+        condition = self._parts.templar.condition
+        return all(condition(one, self._seen, self._task.place) for one in conditions)
+
+    def _policy(self) -> tuple[RetryPolicy | None, tuple[Any, ...]]:
+        """How often to try, and the conditions that end it; None when it is done once.
+
+        Ansible's `retries` counts the tries after the first; without it, `until` has three.
+        """
+        task = self._task
+        if task.retry is not None:
+            values = as_mapping(self._render(dict(task.retry.values)))
+            try:
+                return retry_policy(values), task.until
+            except (ValueError, TypeError) as error:
+                raise ActionFailed(f"retry: {error}", place=task.retry.place) from None
+        if task.retries is None and not task.until:
+            return None, ()
+        retries = 3 if task.retries is None else int(self._render(task.retries))
+        delay = 5.0 if task.delay is None else float(self._render(task.delay))
+        return RetryPolicy(attempts=max(retries, 0) + 1, delay=max(delay, 0.0)), task.until
+
+    def _once(self, action: Action[Any]) -> StepResult:
+        context = self._context(action)
+        try:
+            result = action.run(self._arguments(action), context)
+        except FAILURES as error:
+            result = Result(failed=True, msg=told(error))
+        data = outcomes.registered(result)
+        self._judge(data)
+        if context.diff and (diff := outcomes.diff_text(result.diff)):
+            data["diff"] = diff
+        values: Mapping[str, Any] = {}
+        if isinstance(result.directive, IncludeTasks) and self._index >= 0:
+            values = self._loop_values()
+        return StepResult(data, result.facts, result.directive, values, self._delegate)
+
+    def _judge(self, data: dict[str, Any]) -> None:
+        """Apply `changed_when` and `failed_when`, which see the result under its name."""
+        task = self._task
+        self._seen = self._variables
+        if task.register:
+            this = Layer("this result", {task.register: data}, template=False)
+            self._seen = self._variables.with_layer(this)
+        if data.get("skipped"):
+            return
+        condition = self._parts.templar.condition
+        try:
+            if task.changed_when is not None:
+                data["changed"] = all(
+                    condition(one, self._seen, task.place) for one in task.changed_when
+                )
+            if task.failed_when is not None:
+                failed = all(condition(one, self._seen, task.place) for one in task.failed_when)
+                data["failed_when_result"] = data["failed"] = failed
+        except ActionFailed as error:
+            data |= {"failed": True, "msg": told(error)}
+
+    def _arguments(self, action: Action[Any]) -> Any:
+        task = self._task
+        values = as_mapping(
+            self._render(task.args if task.args_template is None else task.args_template)
+        )
+        try:
+            return action.spec.args.model_validate(values)
+        except ValidationError as error:
+            faults = "; ".join(
+                f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}"
+                for one in error.errors(include_url=False, include_input=False)
+            )
+            raise ActionFailed(f"{action.spec.name}: {faults}", place=task.place) from None
+
+    def _context(self, action: Action[Any]) -> StepContext:
+        call, parts, task = self._call, self._parts, self._task
+        check, diff, timeout = (
+            self._render(call.scope.pick(keyword)) for keyword in ("check_mode", "diff", "timeout")
+        )
+        path = f"{task.path}#{call.pass_number}" if call.pass_number > 1 else task.path
+        promised = task.changed_when == (False,) and action.spec.name in _PROMISES
+        return StepContext(
+            host=self._delegate or call.host,
+            action=action.spec.name,
+            step=StepId(path, call.host, self._index, self._attempt),
+            check=parts.check if check is None else flag(check),
+            diff=parts.diff if diff is None else flag(diff),
+            identity=LOGIN if action.spec.local else self._identity(),
+            environment=self._environment(),
+            variables=self._variables,
+            hosts=call.hosts,
+            folder=task.folder,
+            root=parts.root,
+            stop=parts.stop,
+            connections=parts.connections,
+            log=parts.journal,
+            templar=parts.templar,
+            emit_event=parts.emit,
+            say=self._progress,
+            limit=Deadline(float(timeout)) if timeout else None,
+            probe_only=promised or action.spec.effect is Effect.NONE,
+        )
+
+    def _identity(self) -> Identity:
+        """Whom to act as. As in Ansible, variables of the host acted on win over keywords."""
+        source: Mapping[str, Any] = self._variables
+        if self._delegate and self._delegate in self._parts.store.known():
+            source = self._parts.store.of_host(self._delegate)
+
+        def value(name: str, default: Any = None) -> Any:
+            if f"ansible_{name}" in source:
+                return source[f"ansible_{name}"]
+            written = self._call.scope.pick(name) if name != "become_password" else None
+            return default if written is None else self._render(written)
+
+        if not flag(value("become", False)):
+            return LOGIN
+        password = value("become_password", source.get("ansible_become_pass"))
+        if password is not None and not isinstance(password, Secret):
+            password = Secret(str(password))
+        return Identity(
+            str(value("become_user", "root")), str(value("become_method", "sudo")), password
+        )
+
+    def _environment(self) -> Mapping[str, Text]:
+        merged: dict[str, Text] = {}
+        for written in self._call.scope.environments:
+            found = self._render(written)
+            for one in found if isinstance(found, list) else [found]:
+                for name, value in as_mapping(one).items():
+                    merged[str(name)] = value if isinstance(value, Secret) else str(value)
+        return merged
+
+    def _delegated(self) -> str:
+        name = self._render(self._call.scope.delegate_to)
+        return "" if name is None else str(name)
+
+    def _loop_values(self) -> Mapping[str, Any]:
+        control = self._task.loop_control
+        index = {control.index_var: self._index} if control.index_var else {}
+        return {control.loop_var: self._item, **index}
+
+    def _progress(self, message: str) -> None:
+        self._call.progress(message, self._attempt, self._attempts)
+
+    def _render(self, value: Any) -> Any:
+        return self._parts.templar.render(value, self._variables, self._task.place)
+
+
+def told(error: NbopsError) -> str:
+    """An error for a result: its message, and its hint where it has one."""
+    hint = error.problems[0].hint
+    return f"{error} ({hint})" if hint else str(error)

@@ -1,0 +1,76 @@
+"""What undoes a run: noted before each step, done in reverse order when the run fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from nbops.base.errors import NbopsError, StuckError
+from nbops.base.events import Emit, Note, PhaseStarted
+from nbops.engine.batch import Batch
+from nbops.engine.scope import Scope
+from nbops.engine.strategy import Linear
+from nbops.engine.variables import PlayVariables
+from nbops.journal.store import Journal
+from nbops.runbook.model import Block, Task
+
+PHASE = "rollback"
+
+
+@dataclass(frozen=True)
+class Compensation:
+    """The tasks that undo one step on the hosts on which it began."""
+
+    numbers: tuple[int, ...]
+    node: Task | Block
+    scope: Scope
+    hosts: tuple[str, ...]
+    play: PlayVariables
+
+
+class Compensations:
+    """Everything that would have to be undone, in the order in which it was begun."""
+
+    def __init__(self, journal: Journal, emit: Emit) -> None:
+        self._journal = journal
+        self._emit = emit
+        self._noted: list[Compensation] = []
+
+    def note(self, node: Task | Block, scope: Scope, hosts: Sequence[str], batch: Batch) -> None:
+        """`node.rollback` is to run for these hosts when the run fails; on disk on return."""
+        numbers = tuple(self._journal.note_compensation(node.path, host, {}) for host in hosts)
+        play = PlayVariables(list(batch.play.layers), dict(batch.play.magic))
+        self._noted.append(Compensation(numbers, node, scope, tuple(hosts), play))
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to undo."""
+        return bool(self._noted)
+
+    def run(self, linear: Linear) -> None:
+        """Undo everything, the last first; goes on after a failure to undo what it can.
+
+        Raises StuckError, naming every compensation that failed.
+        """
+        self._emit(PhaseStarted(phase=PHASE))
+        failed: list[str] = []
+        for one in reversed(self._noted):
+            name = str(one.node.name or one.node.path)
+            batch = Batch(one.hosts, linear.batch.states, one.play)
+            walker = replace(linear, batch=batch, phase=PHASE)
+            try:
+                walker.nodes(one.node.rollback, one.hosts, one.scope)
+            except NbopsError as error:
+                self._emit(Note(level="error", message=f"rollback of `{name}`: {error}"))
+                failed += [f"{name} ({error})"]
+                continue
+            for number, host in zip(one.numbers, one.hosts, strict=True):
+                if host in batch.lost:
+                    failed.append(f"{name} on {host}")
+                else:
+                    self._journal.compensated(number)
+        if failed:
+            raise StuckError(
+                f"the way back failed too: {', '.join(failed)}",
+                hint="mend the cause; the tasks under `rollback:` of these steps can be repeated",
+            )

@@ -1,0 +1,232 @@
+"""A run: connect, lock, play, undo when it failed, release."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from nbops.base.command import Identity
+from nbops.base.errors import HostUnusable, NbopsError, RolledBack
+from nbops.base.events import Bus, Note, RunEnded, RunStarted
+from nbops.base.retry import Stop
+from nbops.base.secret import Masker
+from nbops.engine.batch import Batch
+from nbops.engine.call import Actions, Parts
+from nbops.engine.connections import Connections
+from nbops.engine.handlers import Handlers
+from nbops.engine.hosts import Hosts
+from nbops.engine.lock import ClusterLock, Holder
+from nbops.engine.play import Match, Player
+from nbops.engine.rollback import Compensations
+from nbops.engine.strategy import Choice, Linear, Loader
+from nbops.engine.variables import PlayVariables, VariableStore, World
+from nbops.journal.store import Journal
+from nbops.runbook.expr import Templar
+from nbops.runbook.model import Runbook
+
+FORKS = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    """What is to be run, on what, and how.
+
+    `cluster` is empty for a runbook that belongs to no cluster: then nothing is locked.
+    `strict` runs connect to every host first and do nothing when one cannot be used;
+    otherwise an unreachable host is counted as Ansible counts it.
+    """
+
+    run: str
+    command: str
+    operator: str
+    runbook: Runbook
+    root: Path
+    world: World
+    cluster: str = ""
+    strict: bool = False
+    choice: Choice = field(default_factory=Choice)
+    check: bool = False
+    diff: bool = False
+    forks: int = FORKS
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunReport:
+    """How a run ended. `error` is what ended it before its plays did, when something did."""
+
+    exit_code: int
+    recap: Mapping[str, Mapping[str, int]]
+    seconds: float
+    error: NbopsError | None = None
+
+
+@dataclass(kw_only=True)
+class Run:
+    """One run of a runbook; made for one use."""
+
+    request: RunRequest
+    actions: Actions
+    templar: Templar
+    journal: Journal
+    connections: Connections
+    match: Match
+    load: Loader
+    identity_of: Callable[[str], Identity]
+    bus: Bus
+    stop: Stop
+    masker: Masker
+    lock: ClusterLock | None = None
+
+    def execute(self) -> RunReport:
+        """Carry it out. Never raises an NbopsError: the report holds it."""
+        request = self.request
+        hosts = list(request.world.inventory)
+        states = Hosts(hosts)
+        started = time.monotonic()
+        self.bus(
+            RunStarted(
+                run=request.run,
+                command=request.command,
+                cluster=request.cluster,
+                hosts=hosts,
+                check=request.check,
+            )
+        )
+        error: NbopsError | None = None
+        code = 0
+        with ThreadPoolExecutor(max(1, request.forks), thread_name_prefix="host") as workers:
+            try:
+                with signals(self.stop, self.bus):
+                    code = self._guarded(hosts, states, workers)
+            except NbopsError as caught:
+                error, code = caught, caught.exit_code
+        seconds = time.monotonic() - started
+        message = str(error) if error else ""
+        recap = states.recap()
+        self.bus(
+            RunEnded(run=request.run, exit_code=code, seconds=seconds, recap=recap, message=message)
+        )
+        self.journal.end(code, self.masker.text(message))
+        return RunReport(exit_code=code, recap=recap, seconds=seconds, error=error)
+
+    def _guarded(self, hosts: Sequence[str], states: Hosts, workers: ThreadPoolExecutor) -> int:
+        request = self.request
+        finished = False
+        try:
+            if request.strict:
+                unusable = self.connections.connect_all(hosts, request.forks)
+                if unusable:
+                    raise HostUnusable.of([one.problems[0] for one in unusable])
+            if request.cluster and not request.check:
+                self._take_lock(hosts, workers)
+            code = self._play(states, workers)
+            finished = True
+            return code
+        finally:
+            self.stop.lift()
+            if self.lock is not None:
+                self.lock.release()
+            self.connections.close(sweep=finished)
+
+    def _take_lock(self, hosts: Sequence[str], workers: ThreadPoolExecutor) -> None:
+        request = self.request
+        self.lock = ClusterLock(
+            request.cluster, hosts, self.connections, self.identity_of, self.bus, workers
+        )
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        holder = Holder(request.run, request.operator, request.command, since)
+        self.journal.lock_number(self.lock.take(holder))
+
+    def _play(self, states: Hosts, workers: ThreadPoolExecutor) -> int:
+        parts = self._parts(states)
+        undo = Compensations(self.journal, self.bus)
+        player = Player(
+            parts=parts,
+            hosts=states,
+            match=self.match,
+            load=self.load,
+            undo=undo,
+            workers=workers,
+            choice=self.request.choice,
+            started=self.request.choice.start_at_task is None,
+        )
+        for play in self.request.runbook.plays:
+            if not player.play(play):
+                break
+        lost = [name for name, counts in states.recap().items() if _lost(counts)]
+        if not lost:
+            return 0
+        if undo.any and not self.request.check:
+            undo.run(self._undoing(parts, states, undo, workers))
+            raise RolledBack(
+                f"failed on {', '.join(lost)}, and everything that was begun was undone"
+            )
+        only_unreachable = not any(counts["failed"] for counts in states.recap().values())
+        return 4 if only_unreachable and not states.changed else 1
+
+    def _parts(self, states: Hosts) -> Parts:
+        request = self.request
+        return Parts(
+            actions=self.actions,
+            templar=self.templar,
+            journal=self.journal,
+            masker=self.masker,
+            connections=self.connections,
+            store=VariableStore(request.world, states, self.templar),
+            emit=self.bus,
+            stop=self.stop,
+            root=request.root,
+            check=request.check,
+            diff=request.diff,
+        )
+
+    def _undoing(
+        self, parts: Parts, states: Hosts, undo: Compensations, workers: ThreadPoolExecutor
+    ) -> Linear:
+        nobody = Batch((), states, PlayVariables())
+        return Linear(
+            parts=parts,
+            batch=nobody,
+            handlers=Handlers((), {}),
+            load=self.load,
+            undo=undo,
+            workers=workers,
+        )
+
+
+def _lost(counts: Mapping[str, int]) -> bool:
+    return bool(counts["failed"] or counts["unreachable"])
+
+
+@contextmanager
+def signals(stop: Stop, bus: Bus) -> Iterator[None]:
+    """While it lasts, the first SIGINT, SIGTERM or SIGHUP asks the run to stop; a second one
+    ends it at once. Does nothing outside the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set:
+            raise KeyboardInterrupt
+        stop.set()
+        name = signal.Signals(number).name
+        hint = "again to end at once"
+        bus(Note(level="warning", message=f"{name}: stopping at the next safe point", hint=hint))
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before: dict[int, Any] = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

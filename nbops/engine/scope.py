@@ -1,0 +1,138 @@
+"""What a task inherits from the play and the blocks around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nbops.runbook.expr import Layer
+from nbops.runbook.model import Block, Common, Play, Task
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The play and blocks around a task, the outermost first.
+
+    `extra` are variables that come with an include (its own `vars`, its loop's item).
+    """
+
+    around: tuple[Common, ...]
+    extra: tuple[Layer, ...] = ()
+    handler: bool = False
+
+    def enter(self, inner: Common, *layers: Layer) -> Scope:
+        """The scope within `inner`, with further variables when it brings some."""
+        return Scope((*self.around, inner), (*self.extra, *layers), self.handler)
+
+    @property
+    def play(self) -> Play:
+        """The play that all this is in."""
+        play = self.around[0]
+        if not isinstance(play, Play):
+            raise TypeError("the outermost scope is the play")
+        return play
+
+    def pick(self, keyword: str) -> Any:
+        """The value of an inherited keyword: the innermost that is written; else None."""
+        for one in reversed(self.around):
+            value = getattr(one, keyword)
+            if value is not None:
+                return value
+        return None
+
+    @property
+    def conditions(self) -> tuple[Any, ...]:
+        """All conditions that must hold, those of the blocks around it first."""
+        return tuple(
+            condition
+            for one in self.around
+            if isinstance(one, Block | Task)
+            for condition in one.when
+        )
+
+    @property
+    def environments(self) -> tuple[Any, ...]:
+        """All `environment:` values as written, the later ones win."""
+        return tuple(value for one in self.around for value in one.environment)
+
+    @property
+    def notify(self) -> tuple[Any, ...]:
+        """All handlers named by the task and the blocks around it."""
+        return tuple(
+            name for one in self.around if isinstance(one, Block | Task) for name in one.notify
+        )
+
+    @property
+    def delegate_to(self) -> Any:
+        """The innermost `delegate_to`, as written; else None."""
+        for one in reversed(self.around):
+            if isinstance(one, Block | Task) and one.delegate_to is not None:
+                return one.delegate_to
+        return None
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """The tags of the task and of all around it."""
+        return frozenset(tag for one in self.around for tag in one.tags)
+
+    def inner_layers(self) -> list[Layer]:
+        """The variables of blocks, includes and the task, the play's left out."""
+        written = [
+            Layer(f"vars of {_called(one)}", one.vars, template=True)
+            for one in self.around[1:]
+            if one.vars
+        ]
+        return [*self.extra, *written]
+
+
+def _called(one: Common) -> str:
+    kind = type(one).__name__.lower()
+    return f"{kind} `{one.name}`" if one.name else kind
+
+
+def selected(tags: frozenset[str], wanted: tuple[str, ...], skipped: tuple[str, ...]) -> bool:
+    """Whether a task with these tags runs under `--tags` and `--skip-tags`, as in Ansible.
+
+    `always` runs unless it is skipped by name, `never` only when one of its tags is wanted;
+    `all`, `tagged` and `untagged` are understood.
+    """
+    chosen = _chosen(tags, wanted) if wanted else "never" not in tags
+    return chosen and not (skipped and _skipped(tags, wanted, skipped))
+
+
+def _chosen(tags: frozenset[str], wanted: tuple[str, ...]) -> bool:
+    named = bool(tags & set(wanted))
+    if "never" in tags and not named:
+        return False
+    return (
+        named
+        or "always" in tags
+        or "all" in wanted
+        or ("tagged" in wanted and bool(tags - {"never"}))
+        or ("untagged" in wanted and not tags)
+    )
+
+
+def _skipped(tags: frozenset[str], wanted: tuple[str, ...], skipped: tuple[str, ...]) -> bool:
+    if tags & set(skipped):
+        return True
+    if "all" in skipped and not ("always" in tags and "always" not in skipped):
+        return True
+    if "tagged" in skipped and tags:
+        return not ("always" in tags and "always" not in skipped and not wanted)
+    return "untagged" in skipped and not tags
+
+
+def flag(value: Any) -> bool:
+    """An evaluated keyword as true or false, with the words that YAML 1.1 and Ansible take."""
+    if isinstance(value, str):
+        return value.strip().lower() in {"yes", "true", "on", "1", "y", "t"}
+    return bool(value)
+
+
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """An evaluated value that must be a mapping. Raises TypeError when it is not."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"a mapping is needed here, not {type(value).__name__}")
+    return value

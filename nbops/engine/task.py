@@ -1,0 +1,138 @@
+"""One task on one host, with all items of its loop, and what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from nbops.actions.api import IncludeTasks
+from nbops.base.errors import ActionFailed
+from nbops.base.events import Status
+from nbops.engine import outcome as outcomes
+from nbops.engine.call import Call, StepResult
+from nbops.engine.item import FAILURES, Item, told
+from nbops.engine.outcome import Included, TaskOutcome
+from nbops.engine.scope import flag
+from nbops.runbook.expr import Layer, Variables
+from nbops.runbook.model import Task
+
+
+def run_task(call: Call) -> TaskOutcome:
+    """Do a task on a host, with all items of its loop.
+
+    Raises what ends the whole run: Interrupted, RefusedError, FenceRefused, a journal that
+    cannot be written. All else becomes the outcome.
+    """
+    variables = call.parts.store.of_task(call.host, call.scope, call.play)
+    started = time.monotonic()
+    try:
+        items = _items(call, variables)
+    except FAILURES as error:
+        steps = [StepResult(outcomes.failure(told(error)))]
+        return _finish(call, steps, variables, started, loop=False)
+    if items is None:
+        steps = [Item(call, variables).run()]
+        return _finish(call, steps, variables, started, loop=False)
+    return _finish(call, _each(call, variables, items), variables, started, loop=True)
+
+
+def _items(call: Call, variables: Variables) -> list[Any] | None:
+    """The items of the loop; None when there is no loop, or none is needed to skip the task."""
+    if call.task.loop is None:
+        return None
+    try:
+        items = call.parts.templar.render(call.task.loop, variables, call.task.place)
+    except ActionFailed:
+        if call.false_condition(variables) is not None:
+            return None
+        raise
+    if not isinstance(items, list):
+        raise ActionFailed(
+            f"`loop` needs a list, not {type(items).__name__}",
+            place=call.task.place,
+            hint="`| dict2items` makes a list of a mapping",
+        )
+    return items
+
+
+def _each(call: Call, variables: Variables, items: list[Any]) -> list[StepResult]:
+    control = call.task.loop_control
+    pause = float(call.parts.templar.render(control.pause, variables) or 0)
+    steps: list[StepResult] = []
+    for index, item in enumerate(items):
+        if index and pause:
+            call.parts.stop.sleep(pause)
+        started = time.monotonic()
+        layered = variables.with_layer(_loop_layer(call.task, items, index))
+        one = Item(call, layered, index, item)
+        step = one.run()
+        step.data |= {control.loop_var: item, "ansible_loop_var": control.loop_var}
+        if control.index_var:
+            step.data |= {control.index_var: index, "ansible_index_var": control.index_var}
+        call.tell(step, time.monotonic() - started, index=index, item=one.label())
+        steps.append(step)
+        if step.data.get("unreachable"):
+            break
+    return steps
+
+
+def _loop_layer(task: Task, items: Sequence[Any], index: int) -> Layer:
+    control = task.loop_control
+    values: dict[str, Any] = {control.loop_var: items[index]}
+    if control.index_var:
+        values[control.index_var] = index
+    if control.extended:
+        last = len(items) - 1
+        values["ansible_loop"] = {
+            "allitems": list(items),
+            "index": index + 1,
+            "index0": index,
+            "revindex": len(items) - index,
+            "revindex0": last - index,
+            "first": index == 0,
+            "last": index == last,
+            "length": len(items),
+            **({"previtem": items[index - 1]} if index else {}),
+            **({"nextitem": items[index + 1]} if index < last else {}),
+        }
+    return Layer("loop", values, template=False)
+
+
+def _finish(
+    call: Call, steps: list[StepResult], variables: Variables, started: float, *, loop: bool
+) -> TaskOutcome:
+    """Put the items together, tell it, and note it."""
+    data = outcomes.of_loop([step.data for step in steps]) if loop else steps[0].data
+    status = outcomes.status_of(data)
+    outcome = TaskOutcome(
+        host=call.host,
+        status=status,
+        registered=data,
+        changed=bool(data.get("changed")),
+        ignored=_ignored(call, variables, status),
+    )
+    for step in steps:
+        _collect(call, step, variables, outcome)
+    whole = StepResult(data, delegate=steps[0].delegate if steps else "")
+    call.tell(whole, time.monotonic() - started, outcome=outcome)
+    return outcome
+
+
+def _collect(call: Call, step: StepResult, variables: Variables, outcome: TaskOutcome) -> None:
+    if step.facts:
+        kept = outcome.host_facts if call.task.action == "setup" else outcome.facts
+        kept.update(step.facts)
+        if flag(call.parts.templar.render(call.task.delegate_facts, variables)):
+            outcome.fact_host = step.delegate
+    if isinstance(step.directive, IncludeTasks):
+        outcome.includes.append(Included(step.directive.file, step.loop_values))
+    elif step.directive is not None:
+        outcome.directives.append(step.directive)
+
+
+def _ignored(call: Call, variables: Variables, status: Status) -> bool:
+    keyword = {Status.FAILED: "ignore_errors", Status.UNREACHABLE: "ignore_unreachable"}.get(status)
+    if keyword is None:
+        return False
+    return flag(call.parts.templar.render(call.scope.pick(keyword), variables))
