@@ -1,0 +1,53 @@
+# make demo       a rehearsal cluster of real machines, NocoBase deployed on it (root)
+# make test       everything (root; sets up what it needs)
+# make test-fast  what needs neither root nor real machines, for the daily work
+# make lint       ruff and mypy
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+# What the tests and the rehearsal machines need of Debian, beside Python itself.
+PACKAGES := python3-venv openssh-server openssh-client sudo curl \
+	systemd-container debootstrap iproute2 iptables skopeo umoci
+
+.PHONY: demo test test-fast lint system venv lock docs
+
+demo: system $(READY)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/demo
+
+test: system $(READY) lint
+	$(BIN)/pytest -q -n 2 -m "not lab and not nocobase"
+	$(BIN)/pytest -q -m "lab or nocobase"
+
+test-fast: $(READY)
+	$(BIN)/pytest -q -n 2 -m "not lab and not nocobase"
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+venv: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $(READY)
+
+# Installs only what is missing, and only as root.
+system:
+	@missing=$$(dpkg-query -W -f '$${db:Status-Abbrev} $${Package}\n' $(PACKAGES) 2>/dev/null \
+		| awk '$$1 == "ii" { print $$2 }' | sort | comm -13 - <(printf '%s\n' $(PACKAGES) | sort)); \
+	command -v npm >/dev/null || missing="$$missing nodejs npm"; \
+	if [ -n "$${missing// /}" ]; then \
+		[ "$$(id -u)" = 0 ] || { echo "not root: run 'sudo apt-get install" $$missing "' first"; exit 1; }; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y -qq --no-install-recommends $$missing; \
+	fi
+
+# Writes requirements.lock anew from pyproject.toml (needs pip-tools).
+lock:
+	pip-compile -q --extra dev --generate-hashes --strip-extras --no-emit-index-url \
+		--no-emit-trusted-host --no-emit-find-links --no-emit-options -o requirements.lock pyproject.toml
