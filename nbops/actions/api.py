@@ -145,6 +145,12 @@ class ActionContext(Protocol):
     def render(self, text: str, extra: Mapping[str, Any] | None = None) -> str | Secret:
         """A template's text with the task's variables; a Secret when one went into it."""
 
+    def evaluate(self, expression: str) -> Any:
+        """An expression without braces (`debug: var=…`) as plain data. Raises ActionFailed."""
+
+    def holds(self, condition: Any) -> bool:
+        """Whether a condition (`assert: that=…`) is true. Raises ActionFailed."""
+
     def find(self, name: str, folder: str) -> Path:
         """A file of the runbook's: as given, in `folder` (`files`, `templates`) or beside the
         task's file. Raises ActionFailed when it is in none of them or outside the runbook's

@@ -141,6 +141,14 @@ class StepContext:
             variables = variables.with_layer(Layer("template variables", extra, template=False))
         return self.templar.text(text, variables, name=f"template of {self.action}")
 
+    def evaluate(self, expression: str) -> Any:
+        """An expression without braces (`debug: var=…`) as plain data."""
+        return self.templar.expression(expression, self.variables)
+
+    def holds(self, condition: Any) -> bool:
+        """Whether a condition (`assert: that=…`) is true."""
+        return self.templar.condition(condition, self.variables)
+
     def find(self, name: str, folder: str) -> Path:
         """A file of the runbook's; see `ActionContext.find`."""
         root = self.root.resolve()
