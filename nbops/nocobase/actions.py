@@ -1,0 +1,35 @@
+"""The list of the domain actions, for the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nbops.actions.api import Action
+from nbops.nocobase.steps.balancer import BalancerConfigure
+from nbops.nocobase.steps.database import DatabaseCreate, DatabaseServer
+from nbops.nocobase.steps.node import Configure, Pull
+from nbops.nocobase.steps.preflight import Preflight
+from nbops.nocobase.steps.redis import RedisServer
+from nbops.nocobase.steps.release import ReleaseRecord
+from nbops.nocobase.steps.sign_in import SignIn
+from nbops.nocobase.steps.start import Autostart, StartNode, StopNode
+from nbops.nocobase.steps.verify import Verify
+from nbops.nocobase.steps.wait import WaitNode
+
+NOCOBASE_ACTIONS: Sequence[Action[Any]] = (
+    Preflight(),
+    ReleaseRecord(),
+    DatabaseServer(),
+    DatabaseCreate(),
+    RedisServer(),
+    Configure(),
+    Pull(),
+    StartNode(),
+    WaitNode(),
+    Autostart(),
+    StopNode(),
+    BalancerConfigure(),
+    Verify(),
+    SignIn(),
+)

@@ -1,0 +1,1 @@
+"""The balancers in front of the nodes: one file for each kind."""

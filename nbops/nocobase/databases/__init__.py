@@ -1,0 +1,1 @@
+"""The database servers that NocoBase runs on: one file for each kind."""

@@ -1,0 +1,99 @@
+"""From the inventory's settings to what is wanted on a node. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nbops.base.command import Text
+from nbops.base.secret import reveal
+from nbops.nocobase.cluster import Cluster, Member, cluster_of
+from nbops.nocobase.environment import (
+    FIRST,
+    FURTHER,
+    Addresses,
+    environment,
+    fingerprint,
+    render_env_file,
+)
+from nbops.nocobase.environment import Start as Stage
+from nbops.nocobase.runtimes.api import NodePlan, Runtime
+from nbops.nocobase.runtimes.kinds import runtime
+
+
+@dataclass(frozen=True)
+class Here:
+    """The node that an action acts on: its cluster, its runtime, what is wanted of it."""
+
+    cluster: Cluster
+    runtime: Runtime
+    plan: NodePlan
+    shared_storage: bool
+    release: Mapping[str, Any] | None = field(repr=False)
+
+    @property
+    def recorded_digest(self) -> str:
+        """The digest that the present release has for this image; empty when it has none."""
+        record = self.release or {}
+        return str(record["digest"]) if record.get("image") == self.plan.image else ""
+
+
+def here(variables: Mapping[str, Any]) -> Here:
+    """The node whose variables these are.
+
+    Raises UsageError when they are no cluster's, RefusedError for a runtime that is not built.
+    """
+    cluster = cluster_of(variables)
+    me = cluster.me
+    return Here(
+        cluster=cluster,
+        runtime=runtime_of(me),
+        plan=node_plan(cluster, me),
+        shared_storage=me.part("storage").get("kind") == "shared",
+        release=cluster.fact(me.host, "nocobase_release"),
+    )
+
+
+def runtime_of(node: Member) -> Runtime:
+    """The kind of runtime that a node has. Raises RefusedError when it is not built."""
+    return runtime(str(node.part("runtime").get("kind") or "compose"))
+
+
+def node_plan(cluster: Cluster, node: Member) -> NodePlan:
+    """What is wanted on a node of the cluster."""
+    folder = str(node.part("runtime").get("dir") or "/opt/nocobase")
+    normal = node_environment(cluster, node, FURTHER)
+    return NodePlan(
+        cluster=cluster.name,
+        host=node.host,
+        image=f"{node.settings['image']}:{node.settings['version']}",
+        folder=folder,
+        storage=str(node.part("storage").get("path") or f"{folder}/storage"),
+        port=node.port,
+        environment=render_env_file(normal),
+        first_environment=render_env_file(node_environment(cluster, node, FIRST)),
+        app_key=normal["APP_KEY"],
+        several=str(node.part("runtime").get("cluster_mode") or "1") != "1",
+    )
+
+
+def node_environment(cluster: Cluster, node: Member, stage: Stage) -> dict[str, Text]:
+    """The variables of a node's app for one way of starting it."""
+    databases = cluster.group("database")
+    addresses = Addresses(
+        database=databases[0].address if databases else "",
+        redis={member.host: member.address for member in cluster.group("redis")},
+    )
+    return environment(node.settings, addresses, stage)
+
+
+def environment_fingerprint(cluster: Cluster) -> str:
+    """Tells the cluster's environment apart from others; the same for all nodes."""
+    return fingerprint(node_environment(cluster, cluster.nodes[0], FURTHER))
+
+
+def node_files(cluster: Cluster, node: Member) -> dict[str, str]:
+    """Every file of a node's configuration, by its path, with what is secret in it."""
+    files = runtime_of(node).files(node_plan(cluster, node))
+    return {file.path: reveal(file.content) for file in files}

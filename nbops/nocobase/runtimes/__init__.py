@@ -1,0 +1,1 @@
+"""How a node runs the app: one file for each kind."""

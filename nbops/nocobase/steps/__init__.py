@@ -1,0 +1,1 @@
+"""The domain actions: each small enough that the runbook shows the order."""

@@ -1,0 +1,61 @@
+"""`nocobase_verify`: whether a node is what it should be, and a part of a cluster."""
+
+from __future__ import annotations
+
+from nbops.actions.api import ActionContext, Result
+from nbops.base.command import Effect, quote
+from nbops.nocobase.plans import Here, here
+from nbops.nocobase.runtimes.api import NodeState
+from nbops.nocobase.steps.wait import see
+from nbops.runbook.spec import ActionSpec, NoArgs
+
+# What NocoBase writes when the environment names an adapter whose plugin is not there. It
+# says that it is healthy all the same (seen on 2.2.15).
+_MISSING = ("adapter is not exist", "workflow queue recovery failed")
+
+
+class Verify:
+    """Asks the node itself, and reads its log since it was started."""
+
+    spec = ActionSpec(
+        name="nocobase_verify",
+        args=NoArgs,
+        summary="Check that the node serves the right version; warn when it does not synchronise"
+        " with the others.",
+        example="- nocobase_verify:\n",
+        effect=Effect.NONE,
+        check="skipped where the app does not run",
+        returns={"version": "The version that the node serves."},
+    )
+
+    def run(self, _args: NoArgs, ctx: ActionContext) -> Result:
+        """One look: the wait is over by now."""
+        node = here(ctx.vars)
+        state, health, version = see(node, ctx)
+        if ctx.check and not state.running:
+            return Result(skipped=True, msg="the app does not run")
+        wanted = node.cluster.app_version
+        if not health.up:
+            return Result(failed=True, msg=f"NocoBase on {ctx.host} does not serve: {health}")
+        if version != wanted:
+            return Result(
+                failed=True,
+                msg=f"NocoBase on {ctx.host} is {version or 'of no version'}, not {wanted}",
+            )
+        return Result(values={"version": version}, warnings=_silent_faults(node, state, ctx))
+
+
+def _silent_faults(node: Here, state: NodeState, ctx: ActionContext) -> tuple[str, ...]:
+    if len(node.cluster.nodes) < 2:
+        return ()
+    patterns = " ".join(f"-e {quote(text)}" for text in _MISSING)
+    log = node.runtime.log_script(node.plan, 0, state.since).rstrip()
+    outcome = ctx.probe(f"{log} | grep -F -m 1 {patterns}")
+    if not outcome.out.strip():
+        return ()
+    return (
+        f"{ctx.host} is healthy but does not synchronise with the other nodes: its cluster"
+        f" plugins are not loaded (its log says: {outcome.out.strip()[:200]}). They are"
+        " commercial: set plugins.package_service, or put the packages on every node"
+        " (plugins.local)",
+    )

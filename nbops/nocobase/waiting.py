@@ -1,0 +1,78 @@
+"""When a wait for an app is over: decided from what is seen at each look. Pure but for a clock
+that is handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from nbops.nocobase.health import HealthReport
+from nbops.nocobase.runtimes.api import NodeState
+
+# An old process may answer for a moment while the new one begins.
+_OLD_PROCESS_SECONDS = 15.0
+
+
+class Verdict(StrEnum):
+    """What a look at the app means for who waits."""
+
+    WAIT = "wait"
+    READY = "ready"
+    HOPELESS = "hopeless"
+
+
+@dataclass(slots=True)
+class Wait:
+    """A wait for one node to serve one version.
+
+    `silence` is how many seconds nothing may move at all, `limit` how many the whole may
+    take. `now` gives seconds on a clock that never goes back.
+    """
+
+    version: str
+    silence: float
+    limit: float
+    now: Callable[[], float]
+    reason: str = ""
+    _began: float = field(init=False)
+    _moved: float = field(init=False)
+    _last: tuple[HealthReport, str | None] | None = None
+
+    def __post_init__(self) -> None:
+        self._began = self._moved = self.now()
+
+    def look(self, state: NodeState, health: HealthReport, version: str | None) -> Verdict:
+        """Take one look into account; `reason` says why the wait goes on or ends."""
+        now = self.now()
+        if (health, version) != self._last:
+            self._last, self._moved = (health, version), now
+        if health.up and version == self.version:
+            self.reason = f"serves {version}"
+            return Verdict.READY
+        self.reason = self._why_hopeless(state, health, version, now)
+        if self.reason:
+            return Verdict.HOPELESS
+        self.reason = f"serves {version or 'no version yet'}" if health.up else str(health)
+        return Verdict.WAIT
+
+    def _why_hopeless(
+        self, state: NodeState, health: HealthReport, version: str | None, now: float
+    ) -> str:
+        stood = now - self._moved
+        trouble = f" ({state.trouble})" if state.trouble else ""
+        impatient = health.patience is not None and stood >= health.patience
+        other = health.up and version is not None and stood >= _OLD_PROCESS_SECONDS
+        reasons = (
+            (not state.there, "it was never started"),
+            (not state.running, f"it has ended with status {state.exit_code}{trouble}"),
+            (bool(state.restarts), f"it ends again and again, {state.restarts} times so far"),
+            (other, f"it serves {version}, not {self.version}"),
+            (impatient, f"{health.state}: {health}"),
+            (stood >= self.silence, f"nothing has moved for {stood:.0f} s; the last was: {health}"),
+            (
+                now - self._began >= self.limit,
+                f"it is not done after {self.limit:.0f} s; the last was: {health}",
+            ),
+        )
+        return next((reason for holds, reason in reasons if holds), "")
