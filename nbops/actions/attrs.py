@@ -1,0 +1,181 @@
+"""Mode, owner and group of a path: what is wanted, what differs, how it is set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from nbops.actions.paths import Answer, PathState
+from nbops.actions.values import Mode, Plain
+from nbops.base.command import quote
+from nbops.base.errors import ActionFailed
+from nbops.runbook.spec import Args
+
+_CLAUSE = re.compile(r"([ugoa]*)((?:[-+=](?:[rwxXst]*|[ugo]))+)\Z")
+_STEP = re.compile(r"([-+=])([rwxXst]*|[ugo])(?=[-+=]|\Z)")
+_RWX = {"r": 4, "w": 2, "x": 1}
+_SHIFT = {"u": 6, "g": 3, "o": 0}
+
+IDS = (
+    "nb_uid() { case $1 in *[!0-9]*|'') id -u -- \"$1\" 2>/dev/null || :;; "
+    "*) printf '%s' \"$1\";; esac; printf '\\0'; }\n"
+    "nb_gid() { case $1 in *[!0-9]*|'') "
+    'g=$(getent group -- "$1" 2>/dev/null) || g=; g=${g#*:}; g=${g#*:}; '
+    "printf '%s' \"${g%%:*}\";; *) printf '%s' \"$1\";; esac; printf '\\0'; }\n"
+)
+
+
+class OwnedArgs(Args):
+    """The arguments that say whose a path is and who may use it."""
+
+    mode: Mode | None = Field(
+        None, description="Permissions: octal in quotes ('0644'), symbolic (u+x,go-w)."
+    )
+    owner: Plain | None = Field(None, description="User, by name or number.")
+    group: Plain | None = Field(None, description="Group, by name or number.")
+
+    @field_validator("mode")
+    @classmethod
+    def _valid_mode(cls, value: str | None) -> str | None:
+        if value is not None and value != "preserve":
+            apply_mode(0, value, folder=False, umask=0)
+        return value
+
+    def wanted(self) -> Wanted:
+        """These arguments as a value."""
+        return Wanted(self.mode, self.owner, self.group)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Permissions, user and group asked for; None: as it is."""
+
+    mode: str | None = None
+    owner: str | None = None
+    group: str | None = None
+
+    def probe(self) -> str:
+        """Script lines (after `IDS`) that print umask, own ids and the ids wanted."""
+        return (
+            'printf \'%s\\0%s\\0%s\\0\' "$(umask)" "$(id -u)" "$(id -g)"\n'
+            + (f"nb_uid {quote(self.owner)}\n" if self.owner is not None else "")
+            + (f"nb_gid {quote(self.group)}\n" if self.group is not None else "")
+        )
+
+    def read(self, answer: Answer) -> Rights:
+        """What `probe` printed. Raises ActionFailed when there is no such user or group."""
+        umask, own_uid, own_gid = int(answer.text(), 8), int(answer.text()), int(answer.text())
+        uid = self._id(answer, self.owner, "chown", "user")
+        gid = self._id(answer, self.group, "chgrp", "group")
+        return Rights(self.mode, uid, gid, umask, own_uid, own_gid)
+
+    @staticmethod
+    def _id(answer: Answer, name: str | None, what: str, kind: str) -> int | None:
+        if name is None:
+            return None
+        found = answer.text().strip()
+        if not found:
+            raise ActionFailed(f"{what} failed: failed to look up {kind} {name}")
+        return int(found)
+
+
+AS_IT_IS = Wanted()
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """Wanted permissions with names resolved on the host, and what the host uses by itself."""
+
+    mode: str | None = None
+    uid: int | None = None
+    gid: int | None = None
+    umask: int = 0o022
+    own_uid: int = 0
+    own_gid: int = 0
+
+    def final_mode(self, current: int, *, folder: bool) -> int:
+        """The permission bits that a path with `current` is to have."""
+        if self.mode is None:
+            return current
+        return apply_mode(current, self.mode, folder=folder, umask=self.umask)
+
+    def changes(self, state: PathState) -> dict[str, tuple[Any, Any]]:
+        """What differs at an existing path: Ansible's key → (now, wanted)."""
+        found: dict[str, tuple[Any, Any]] = {}
+        if self.uid is not None and self.uid != state.uid:
+            found["owner"] = (state.uid, self.uid)
+        if self.gid is not None and self.gid != state.gid:
+            found["group"] = (state.gid, self.gid)
+        if self.mode is not None and not state.is_link:
+            wanted = self.final_mode(state.permissions, folder=state.is_dir)
+            if wanted != state.permissions:
+                found["mode"] = (f"{state.permissions:04o}", f"{wanted:04o}")
+        return found
+
+    def script(self, state: PathState) -> str:
+        """Commands that make those changes to the path in `$1`; "" when nothing differs."""
+        changes = self.changes(state)
+        lines = set_owner(self.uid, self.gid, changes.keys()) if changes else []
+        # A change of owner clears setuid and setgid, so the mode comes after it, always.
+        if changes and self.mode is not None and not state.is_link:
+            mode = self.final_mode(state.permissions, folder=state.is_dir)
+            lines.append(f'chmod {mode:05o} -- "$1"')
+        return "".join(f"{line}\n" for line in lines)
+
+
+def set_owner(uid: int | None, gid: int | None, changed: Container[str]) -> list[str]:
+    """The command that sets user and group of the path in `$1`, where they are to change."""
+    user = "" if uid is None or "owner" not in changed else str(uid)
+    group = "" if gid is None or "group" not in changed else f":{gid}"
+    return [f'chown -h {user}{group} -- "$1"'] if user or group else []
+
+
+def apply_mode(current: int, spec: str, *, folder: bool, umask: int) -> int:
+    """Permission bits after `spec` (octal or symbolic, as chmod reads it) was applied.
+
+    Raises ValueError when it is neither.
+    """
+    if re.fullmatch(r"0*[0-7]{1,4}", spec):
+        return int(spec, 8)
+    mode = current
+    for clause in spec.split(","):
+        match = _CLAUSE.match(clause)
+        if not match:
+            raise ValueError(f"`{spec}` is not a file mode: write '0644' or u=rw,g+r")
+        who = match[1].replace("a", "ugo") or "ugo"
+        mask = 0 if match[1] else umask
+        for operator, what in _STEP.findall(match[2]):
+            mode = _apply(mode, set(who), operator, what, folder=folder, umask=mask)
+    return mode
+
+
+def _apply(mode: int, who: set[str], operator: str, what: str, *, folder: bool, umask: int) -> int:
+    bits = 0
+    special = 0
+    for one in who:
+        if what in _SHIFT:
+            part = (mode >> _SHIFT[what]) & 7
+        else:
+            part = sum(_RWX[letter] for letter in set(what) & _RWX.keys())
+            if "X" in what and (folder or mode & 0o111):
+                part |= 1
+        bits |= part << _SHIFT[one]
+        if "s" in what:
+            special |= {"u": 0o4000, "g": 0o2000, "o": 0}[one]
+    if "t" in what:
+        special |= 0o1000
+    bits = (bits & ~umask) | special
+    if operator == "+":
+        return mode | bits
+    if operator == "-":
+        return mode & ~bits
+    cleared = sum(7 << _SHIFT[one] for one in who)
+    if "u" in who:
+        cleared |= 0o4000
+    if "g" in who:
+        cleared |= 0o2000
+    return (mode & ~cleared) | bits

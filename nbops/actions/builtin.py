@@ -1,0 +1,35 @@
+"""The general actions: the list that a registry is made from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nbops.actions.api import Action
+from nbops.actions.assertion import AssertAction
+from nbops.actions.command import CommandAction, ShellAction
+from nbops.actions.debug import DebugAction
+from nbops.actions.fail import FailAction
+from nbops.actions.file import FileAction
+from nbops.actions.include_tasks import IncludeTasksAction
+from nbops.actions.meta import MetaAction
+from nbops.actions.ping import PingAction
+from nbops.actions.raw import RawAction
+from nbops.actions.script import ScriptAction
+from nbops.actions.set_fact import SetFactAction
+from nbops.actions.stat import StatAction
+
+BUILTIN: tuple[Action[Any], ...] = (
+    CommandAction(),
+    ShellAction(),
+    RawAction(),
+    ScriptAction(),
+    FileAction(),
+    StatAction(),
+    AssertAction(),
+    FailAction(),
+    DebugAction(),
+    SetFactAction(),
+    PingAction(),
+    MetaAction(),
+    IncludeTasksAction(),
+)

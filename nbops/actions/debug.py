@@ -1,0 +1,52 @@
+"""`debug`: say something."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from nbops.actions.api import ActionContext, Result
+from nbops.actions.expressions import evaluate
+from nbops.actions.values import Expression
+from nbops.base.command import Effect
+from nbops.runbook.spec import ActionSpec, Args
+
+
+class DebugArgs(Args):
+    """The arguments of `debug`."""
+
+    msg: Any = Field(None, description="What to say (`Hello world!`).")
+    var: Expression = Field(None, description="An expression whose value is said.")
+    verbosity: int = Field(0, description="Say it only with so many `-v`.")
+
+    @model_validator(mode="after")
+    def _one(self) -> DebugArgs:
+        if {"msg", "var"} <= self.model_fields_set:
+            raise ValueError("'msg' and 'var' are incompatible options")
+        return self
+
+
+class DebugAction:
+    """Says a message, or the value of an expression."""
+
+    spec = ActionSpec(
+        name="debug",
+        args=DebugArgs,
+        summary="Say a message or the value of a variable.",
+        example="- debug:\n    var: release.version\n",
+        local=True,
+        effect=Effect.NONE,
+        returns={"msg": "The message; for `var`, the value under the expression's name."},
+    )
+
+    def run(self, args: DebugArgs, ctx: ActionContext) -> Result:
+        """The message as result, unless it is for more verbose runs."""
+        if int(ctx.vars.get("ansible_verbosity", 0)) < args.verbosity:
+            return Result(skipped=True, values={"skipped_reason": "Verbosity threshold not met."})
+        if "var" in args.model_fields_set:
+            name = args.var if isinstance(args.var, str) else str(type(args.var))
+            return Result(values={name: evaluate(args.var, ctx)})
+        return Result(
+            values={"msg": args.msg if "msg" in args.model_fields_set else "Hello world!"}
+        )

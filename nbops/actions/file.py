@@ -1,0 +1,322 @@
+"""`file`: files, folders and links as they should be, without a word about their content."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import AliasChoices, Field, model_validator
+
+from nbops.actions.api import ActionContext, Diff, Result
+from nbops.actions.attrs import IDS, OwnedArgs, Rights
+from nbops.actions.outcome import must
+from nbops.actions.paths import LINK, LOOK, WALK, Answer, PathState, plain_diff
+from nbops.actions.put import make_folders
+from nbops.actions.values import Path, Plain
+from nbops.actions.words import expanded
+from nbops.base.command import quote
+from nbops.runbook.spec import ActionSpec
+
+State = Literal["absent", "directory", "file", "hard", "link", "touch"]
+
+
+class FileArgs(OwnedArgs):
+    """The arguments of `file`."""
+
+    path: Path = Field(
+        description="The path.", validation_alias=AliasChoices("path", "dest", "name")
+    )
+    state: State | None = Field(
+        None, description="What is to be there; when not given, what is there already."
+    )
+    src: Path | None = Field(None, description="What a link points to.")
+    recurse: bool = Field(False, description="Set the rights of everything in the folder too.")
+    force: bool = Field(False, description="Link to what is not there; replace a file by a link.")
+    follow: bool = Field(True, description="Act on what a link at `path` points to.")
+    modification_time: Plain | None = Field(
+        None, description="For `touch`: `now`, `preserve`, or YYYYMMDDhhmm.ss."
+    )
+    access_time: Plain | None = Field(None, description="For `touch`: as `modification_time`.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> FileArgs:
+        if self.recurse and self.state not in {None, "directory"}:
+            raise ValueError("recurse option requires state to be 'directory'")
+        if self.src is not None and self.state not in {"link", "hard"}:
+            raise ValueError("src option requires state to be 'link' or 'hard'")
+        if self.state == "hard" and self.src is None:
+            raise ValueError("src is required for creating new hardlinks")
+        if self.mode == "preserve":
+            raise ValueError("`preserve` is for copy and template")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the probe saw.
+
+    `there` is the path itself, `real` what it leads to when it is a link, `inside` what is in
+    the folder (with `recurse`), `source` what a link is to point to, `empty` whether the folder
+    is empty.
+    """
+
+    there: PathState
+    real: PathState
+    rights: Rights
+    source: PathState
+    empty: bool = True
+    inside: tuple[PathState, ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is to be done: a script that changes something ("": nothing), or why not.
+
+    `path` is what the result speaks of, `before` and `after` what a diff shows.
+    """
+
+    path: str
+    script: str = ""
+    problem: str = ""
+    before: Mapping[str, Any] = field(default_factory=dict)
+    after: Mapping[str, Any] = field(default_factory=dict)
+
+
+def probe_script(args: FileArgs) -> str:
+    """Prints the path, what is there, what it leads to, what a link would point to."""
+    source = expanded(args.src) if args.src is not None else "''"
+    lines = [
+        LOOK + LINK + IDS,
+        f"p={expanded(args.path)}\n",
+        "case $p in -*) p=./$p;; esac\nprintf '%s\\0' \"$p\"\n",
+        'nb_look "$p"; nb_link "$p"\n',
+        'r=$p; if [ -L "$p" ]; then r=$(readlink -fn -- "$p"; echo x); r=${r%x}; fi\n',
+        'printf \'%s\\0\' "$r"; nb_look "$r"\n',
+        f"s={source}\n",
+        'case $s in /*|"") ;; *) if [ -d "$p" ] && [ ! -L "$p" ]; then s=$p/$s; else\n',
+        "case $p in */*) s=${p%/*}/$s;; esac; fi;; esac\n",
+        "printf '%s\\0' \"$s\"\n",
+        't=$s; if [ -L "$s" ]; then t=$(readlink -fn -- "$s"; echo x); t=${t%x}; fi\n',
+        'nb_look "$t"\n',
+        args.wanted().probe(),
+        WALK,
+        'if [ -d "$r" ] && nb_any "$r"; then printf "full\\0"; else printf "\\0"; fi\n',
+    ]
+    if args.recurse:
+        lines.append('[ ! -d "$r" ] || nb_walk "$r"\n')
+    return "".join(lines)
+
+
+def read_seen(output: bytes, args: FileArgs) -> Seen:
+    """The answer to `probe_script`."""
+    answer = Answer(output)
+    there = answer.linked(answer.text())
+    real = answer.state(answer.text())
+    source = answer.state(answer.text())
+    rights = args.wanted().read(answer)
+    full = answer.text() == "full"
+    inside: list[PathState] = []
+    while args.recurse and (path := answer.text()):
+        inside.append(answer.state(path))
+    return Seen(there, real, rights, source, not full, tuple(inside))
+
+
+class FileAction:
+    """Makes, removes, links, and sets rights."""
+
+    spec = ActionSpec(
+        name="file",
+        args=FileArgs,
+        summary="Make, remove or link files and folders, and set their rights.",
+        example="- file:\n    path: /opt/nocobase/storage\n    state: directory\n"
+        "    mode: '0750'\n",
+        returns={
+            "path": "The path (`dest` for links and `touch`).",
+            "state": "What is there now.",
+            "mode": "Its permissions.",
+            "owner": "Its user.",
+            "group": "Its group.",
+            "uid": "The user's number.",
+            "gid": "The group's number.",
+            "size": "Its size in bytes.",
+        },
+    )
+
+    def run(self, args: FileArgs, ctx: ActionContext) -> Result:
+        """Change what differs; in check mode, say what would be changed."""
+        answer = must(ctx.probe(probe_script(args)), f"looking at {args.path}")
+        seen = read_seen(answer.stdout, args)
+        step = decide(args, seen)
+        key = "dest" if args.state in {"link", "hard", "touch"} else "path"
+        values: dict[str, Any] = {"src": args.src} if args.src is not None else {}
+        if step.problem:
+            now = seen.real if step.path == seen.real.path else seen.there
+            values |= {"path": step.path, **now.attributes()}
+            return Result(failed=True, msg=step.problem, values=values)
+        values[key] = step.path
+        now = seen.there if step.path == seen.there.path else seen.real
+        if step.script and not ctx.check:
+            script = f"{LOOK}set -e\n{step.script}nb_look {quote(step.path)}\n"
+            now = Answer(must(ctx.act(script), f"file {step.path}").stdout).state(step.path)
+        values |= now.attributes()
+        if args.state == "absent":
+            values = {"path": step.path, "state": "absent"}
+        elif args.state in {"link", "hard"} and now.exists and not ctx.check:
+            values["state"] = args.state
+        return Result(changed=bool(step.script), values=values, diff=_diff(step, ctx))
+
+
+def _diff(step: Step, ctx: ActionContext) -> Diff | None:
+    if not ctx.diff:
+        return None
+    before, after = ({"path": step.path, **side} for side in (step.before, step.after))
+    return Diff(plain_diff(before), plain_diff(after), step.path, step.path)
+
+
+def decide(args: FileArgs, seen: Seen) -> Step:
+    """What is to be done at the path, from what was asked and what is there."""
+    there = seen.real if args.follow and seen.there.is_link else seen.there
+    state = args.state
+    if state is None:
+        state = _present(there) or ("directory" if args.recurse else "file")
+    match state:
+        case "absent":
+            return _absent(seen.there)
+        case "directory":
+            return _directory(seen, there)
+        case "touch":
+            return _touch(args, seen, there)
+        case "link":
+            return _link(args, seen)
+        case "hard":
+            return _hard(args, seen)
+    return _file(seen.rights, there)
+
+
+def _present(there: PathState) -> State | None:
+    match there.kind:
+        case "directory":
+            return "directory"
+        case "link":
+            return "link"
+        case "absent":
+            return None
+    return "file"
+
+
+def _absent(there: PathState) -> Step:
+    if not there.exists:
+        return Step(there.path)
+    script = f"rm -rf -- {quote(there.path)}\n"
+    return Step(there.path, script, "", {"state": there.kind}, {"state": "absent"})
+
+
+def _file(rights: Rights, there: PathState) -> Step:
+    if not there.exists:
+        return Step(there.path, problem=f"file ({there.path}) is absent, cannot continue")
+    if there.kind not in {"file", "hard"}:
+        return Step(there.path, problem=f"file ({there.path}) is {there.kind}, cannot continue")
+    return _rights(rights, there)
+
+
+def _rights(rights: Rights, *states: PathState) -> Step:
+    """Set the rights of paths that are there; the first one is what the result speaks of."""
+    script = ""
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    for state in states:
+        lines = rights.script(state)
+        script += f"set -- {quote(state.path)}\n{lines}" if lines else ""
+        if state is states[0]:
+            for key, (now, wanted) in rights.changes(state).items():
+                before[key], after[key] = now, wanted
+    return Step(states[0].path, script, "", before, after)
+
+
+def _directory(seen: Seen, there: PathState) -> Step:
+    if not there.exists:
+        script = make_folders(there.path, seen.rights, seen.rights.mode)
+        return Step(there.path, script, "", {"state": "absent"}, {"state": "directory"})
+    if not there.is_dir:
+        return Step(there.path, problem=f"{there.path} already exists as a {there.kind}")
+    return _rights(seen.rights, there, *seen.inside)
+
+
+def _touch(args: FileArgs, seen: Seen, there: PathState) -> Step:
+    given = {"-m": args.modification_time, "-a": args.access_time}
+    path = quote(there.path)
+    lines = []
+    if not there.exists:
+        lines.append(f"touch -- {path}\n")
+    for option, time in given.items():
+        if time == "preserve" or (time is None and not there.exists):
+            continue
+        stamp = "" if time in {None, "now"} else f"-t {quote(str(time))} "
+        lines.append(f"touch {option} {stamp}-- {path}\n")
+    made = there
+    if not there.exists:
+        mode = 0o100666 & ~seen.rights.umask
+        made = PathState(
+            there.path, True, mode, uid=seen.rights.own_uid, gid=seen.rights.own_gid
+        )  # fmt: skip
+    step = _rights(seen.rights, made)
+    before = {"state": there.kind, **step.before}
+    return Step(
+        there.path, "".join(lines) + step.script, "", before, {**step.after, "state": "touch"}
+    )
+
+
+def _link(args: FileArgs, seen: Seen) -> Step:
+    there, src = seen.there, args.src
+    if src is None:
+        if not there.is_link:
+            return Step(there.path, problem="src is required for creating new symlinks")
+        src = there.target
+    elif not seen.source.exists and not args.force:
+        return Step(
+            there.path,
+            problem="src file does not exist, use 'force=yes' if you really want to create "
+            f"the link: {seen.source.path}",
+        )
+    problem = _may_replace(args, seen, "symlink")
+    if problem:
+        return Step(there.path, problem=problem)
+    if there.is_link and there.target == src:
+        return Step(there.path, _rights(seen.rights, seen.real if args.follow else there).script)
+    clear = f"rmdir -- {quote(there.path)}\n" if there.is_dir else ""
+    script = f"{clear}ln -s -f -n -T -- {quote(src)} {quote(there.path)}\n"
+    if seen.source.exists and args.follow:
+        script += _rights(seen.rights, seen.source).script
+    return Step(there.path, script, "", {"state": there.kind}, {"state": "link"})
+
+
+def _hard(args: FileArgs, seen: Seen) -> Step:
+    there, source = seen.there, seen.source
+    if not source.exists:
+        return Step(there.path, problem="Source does not exist")
+    same = (there.inode, there.device) == (source.inode, source.device)
+    if there.exists and same:
+        return _rights(seen.rights, there)
+    problem = _may_replace(args, seen, "hard link")
+    if problem:
+        return Step(there.path, problem=problem)
+    clear = f"rmdir -- {quote(there.path)}\n" if there.is_dir else ""
+    script = f"{clear}ln -f -T -- {quote(source.path)} {quote(there.path)}\n"
+    script += _rights(seen.rights, source).script
+    return Step(there.path, script, "", {"state": there.kind}, {"state": "hard"})
+
+
+def _may_replace(args: FileArgs, seen: Seen, kind: str) -> str:
+    """Why what is there cannot give way to a link; "" when it can."""
+    there = seen.there
+    if not there.exists or there.is_link:
+        return ""
+    if not args.force:
+        return f"refusing to convert from {there.kind} to {kind} for {there.path}"
+    if there.is_dir and not seen.empty:
+        return (
+            f"the directory {posixpath.normpath(there.path)} is not empty, refusing to convert it"
+        )
+    return ""
