@@ -39,6 +39,7 @@ class Common:
     """Keywords that plays, blocks and tasks share; inherited from the outside in.
 
     None means: not written here. `when` is a list of conditions that must all hold.
+    `places` tells where the value of each keyword that is written here stands.
     """
 
     name: Any = None
@@ -58,6 +59,7 @@ class Common:
     run_once: Any = None
     timeout: Any = None
     phase: str | None = None
+    places: Mapping[str, Place] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +101,7 @@ class Block(Common):
     path: str
     when: tuple[Any, ...] = ()
     delegate_to: Any = None
+    delegate_facts: Any = None
     notify: tuple[Any, ...] = ()
     block: tuple[Node, ...] = ()
     rescue: tuple[Node, ...] = ()
