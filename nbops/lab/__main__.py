@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("--app", default="nocobase")
     parser.add_argument("--all", action="store_true")
     parser.add_argument("words", nargs="*")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     try:
         return _do(options)
     except NbopsError as error:

@@ -84,8 +84,8 @@ def members(here: Hierarchies, lab: str, group: str = "") -> frozenset[int]:
     return frozenset(pid for folder in here.folders(lab, group) for pid in _members_below(folder))
 
 
-def remove(here: Hierarchies, lab: str, *, deadline: float = 10) -> None:
-    """Remove the lab's groups. They must be empty; LabError if they are not in time."""
+def remove(here: Hierarchies, lab: str, *, deadline: float = 2) -> bool:
+    """Remove the lab's groups; False when some still have members at the deadline."""
     until = time.monotonic() + deadline
     for folder in here.folders(lab):
         while folder.exists():
@@ -93,10 +93,11 @@ def remove(here: Hierarchies, lab: str, *, deadline: float = 10) -> None:
                 with suppress(OSError):
                     path.rmdir()
             if folder.exists() and time.monotonic() > until:
-                raise LabError(f"the control group {folder} is still in use")
-            time.sleep(0.02)
+                return False
+            time.sleep(0.01)
         with suppress(OSError):  # other labs may be in it
             folder.parent.rmdir()
+    return True
 
 
 def labs(here: Hierarchies) -> frozenset[str]:

@@ -36,7 +36,7 @@ def render(record: Record, folders: Folders) -> str:
         f"# `nbops lab ssh --name {record.name} HOST` opens a shell on a machine;\n"
         f"# `nbops lab down --name {record.name}` removes all of it.\n"
     )
-    return head + yaml.safe_dump(inventory, sort_keys=False, width=100)
+    return head + yaml.safe_dump(inventory, sort_keys=False, width=1000)
 
 
 def write(record: Record, folders: Folders) -> None:

@@ -6,11 +6,11 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import StrEnum
 from ipaddress import IPv4Network
 
 from nbops.base.errors import LabError
+from nbops.base.yamlpos import did_you_mean
 
 # Set aside for tests of network equipment (RFC 2544): routed nowhere.
 RANGE = ipaddress.IPv4Network("198.18.0.0/15")
@@ -129,10 +129,9 @@ def find_machine(host: str, among: Iterable[Machine]) -> Machine:
     by_name = {machine.host: machine for machine in among}
     if host in by_name:
         return by_name[host]
-    near = get_close_matches(host, by_name, n=1, cutoff=0.5)
     raise LabError(
         f"this lab has no machine {host!r}",
-        hint=f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(by_name))}",
+        hint=did_you_mean(host, by_name) or f"it has {', '.join(by_name)}",
     )
 
 

@@ -157,7 +157,9 @@ def nspawn(site: Site, machine: Machine) -> list[str]:
         *("--capability=all", "--system-call-filter=add_key keyctl bpf"),
         *("--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=read-only"),
         *binds,
-        "--boot",
+        # The log on the box is the journal, in plain lines and once.
+        "--setenv=TERM=dumb",
+        *("--boot", "systemd.show_status=no", "systemd.log_color=no"),
     ]
 
 

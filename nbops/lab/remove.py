@@ -20,13 +20,15 @@ from nbops.lab.mounts import read_mounts, under
 from nbops.lab.shell import run
 from nbops.lab.state import Folders
 
-STOP_DEADLINE = 20
+STOP_DEADLINE = 30
+THROW_AWAY_DEADLINE = 5
 KILL_DEADLINE = 15
+SETTLE_DEADLINE = 60
 _NSPAWN = Path("/run/systemd/nspawn")
 
 
-def stop(lab: str, folders: Folders, host: str = "") -> None:
-    """End a machine, or all of the lab: orderly if it can be done in time, else by force."""
+def stop(lab: str, folders: Folders, host: str = "", *, deadline: float = STOP_DEADLINE) -> None:
+    """End a machine, or all of the lab: orderly if it is done by the deadline, else by force."""
     here = cgroups.read_hierarchies()
     scripts = folders.machine(host).runner if host else folders.machines
 
@@ -36,7 +38,7 @@ def stop(lab: str, folders: Folders, host: str = "") -> None:
     # First who would start them again, then the machines.
     _signal(watchers(scripts), signal.SIGKILL)
     _signal((pid for pid in left() if _program(pid) == "systemd-nspawn"), signal.SIGTERM)
-    if not _gone(left, STOP_DEADLINE):
+    if not _gone(left, deadline):
         until = time.monotonic() + KILL_DEADLINE
         while pids := left():
             _signal(pids, signal.SIGKILL)
@@ -46,13 +48,21 @@ def stop(lab: str, folders: Folders, host: str = "") -> None:
 
 
 def remove(lab: str, folders: Folders, subnet: Subnet | None) -> None:
-    """Remove all of a lab: processes, mounts, network, control groups, files."""
-    stop(lab, folders)
-    for lock in _nspawn_locks(folders):
-        lock.unlink(missing_ok=True)
+    """Remove all of a lab: processes, control groups, mounts, network, files."""
+    until = time.monotonic() + SETTLE_DEADLINE
+    # Once its groups are gone, nothing of the lab can start any more: a watcher that cannot
+    # join them ends at once.
+    while True:
+        stop(lab, folders, deadline=THROW_AWAY_DEADLINE)
+        if cgroups.remove(cgroups.read_hierarchies(), lab):
+            break
+        if time.monotonic() > until:
+            raise LabError(f"the control groups of the lab {lab} stay in use")
+    locks = _nspawn_locks(folders)
     unmount(folders.root)
     network.remove(lab, subnet)
-    cgroups.remove(cgroups.read_hierarchies(), lab)
+    for lock in locks:
+        lock.unlink(missing_ok=True)
     if subnet is not None:
         _remove_nspawn_state(subnet)
     if folders.root.exists():
@@ -110,7 +120,7 @@ def _arguments(pid: int) -> list[str]:
 
 def _nspawn_locks(folders: Folders) -> tuple[Path, ...]:
     # systemd-nspawn names them by the device and number of the machine's `/`.
-    found = [path.stat() for path in folders.machines.glob("*/merged")]
+    found = [path.stat() for path in folders.machines.glob("*/merged") if path.is_mount()]
     return tuple(_NSPAWN / "locks" / f"inode-{at.st_dev}:{at.st_ino}" for at in found)
 
 

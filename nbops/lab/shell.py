@@ -25,23 +25,24 @@ def run(
     `deadline` is in seconds; `env` is added to the environment of this process; `log`
     takes the output instead (appended), and then nothing is returned.
 
-    Raises LabError with the program's last lines when it fails, is not there, or is not
-    done in time (it is then killed; what it may have started ends with it only when it
-    asked for that itself, see `tied`).
+    The program ends when this process does, even by `kill -9`; its children only when it
+    is `tied`. Raises LabError with its last lines when it fails, is not there, or is not
+    done in time (it is then killed).
     """
     words = [str(word) for word in argv]
+    bound = [*("setpriv", "--pdeathsig", "KILL", "--"), *words]
     try:
         if log is None:
-            done = _finish(words, subprocess.PIPE, stdin, env, deadline)
+            done = _finish(bound, subprocess.PIPE, stdin, env, deadline)
             output = done.stdout or ""
         else:
             with log.open("a", encoding="utf-8") as sink:
-                done = _finish(words, sink, stdin, env, deadline)
+                done = _finish(bound, sink, stdin, env, deadline)
             output = ""
     except FileNotFoundError as error:
-        raise LabError(f"{words[0]} is not on this machine") from error
+        raise LabError("setpriv is not on this machine: it comes with util-linux") from error
     except subprocess.TimeoutExpired as error:
-        raise LabError(f"{words[0]} was not done after {deadline:.0f} s") from error
+        raise LabError(f"{words[0]} was not done after {deadline:g} s") from error
     if done.returncode != 0:
         told = output or (log.read_text(encoding="utf-8", errors="replace") if log else "")
         raise LabError(
@@ -52,13 +53,11 @@ def run(
 
 
 def tied(argv: Sequence[str | Path]) -> list[str]:
-    """`argv` so that it ends, with all its children and mounts, when this process ends.
+    """`argv` so that all its children and mounts end when it does, by `run` or by itself.
 
-    It gets a mount and a process namespace of its own; even `kill -9` of this process
-    leaves nothing of it behind.
+    It gets a mount and a process namespace of its own.
     """
     return [
-        *("setpriv", "--pdeathsig", "KILL", "--"),
         *("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"),
         *("--mount-proc", "--"),
         *(str(word) for word in argv),

@@ -1,0 +1,113 @@
+"""Names, addresses and machines of a lab."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nbops.base.errors import LabError
+from nbops.lab.layout import (
+    RANGE,
+    Role,
+    Subnet,
+    check_name,
+    check_shape,
+    choose_subnet,
+    find_machine,
+    machine_name,
+    machines,
+)
+
+ALL = [Subnet(number).network for number in range(512)]
+
+
+def test_the_first_lab_gets_the_first_subnet() -> None:
+    assert choose_subnet([]).network == IPv4Network("198.18.0.0/24")
+
+
+def test_routes_of_the_whole_range_and_beyond_leave_it_free() -> None:
+    taken = [IPv4Network("0.0.0.0/0"), RANGE, IPv4Network("10.0.0.0/8")]
+    assert choose_subnet(taken).number == 0
+
+
+def test_a_larger_network_in_the_range_takes_all_that_it_covers() -> None:
+    assert choose_subnet([IPv4Network("198.18.0.0/16")]).network == IPv4Network("198.19.0.0/24")
+
+
+def test_a_single_address_takes_its_subnet() -> None:
+    assert choose_subnet([IPv4Network("198.18.0.9/32")]).number == 1
+
+
+def test_a_full_range_is_said() -> None:
+    with pytest.raises(LabError, match="in use"):
+        choose_subnet(ALL)
+
+
+@given(st.sets(st.integers(0, 511), max_size=511))
+def test_a_chosen_subnet_is_never_in_use(taken: set[int]) -> None:
+    chosen = choose_subnet([Subnet(number).network for number in taken])
+    assert chosen.number not in taken
+    assert chosen.network.subnet_of(RANGE)
+
+
+@given(st.integers(0, 511), st.integers(1, 32))
+def test_every_machine_has_an_address_of_its_own_in_the_subnet(number: int, nodes: int) -> None:
+    subnet = Subnet(number)
+    found = machines(subnet, nodes)
+    addresses = {machine.address for machine in found} | {subnet.box}
+    assert len(addresses) == len(found) + 1
+    assert all(IPv4Network(address).subnet_of(subnet.network) for address in addresses)
+
+
+@given(st.integers(0, 511), st.integers(1, 32))
+def test_every_interface_name_fits_the_kernel(number: int, nodes: int) -> None:
+    subnet = Subnet(number)
+    assert len(subnet.outer) <= 15
+    assert len(subnet.inner) <= 15
+    for machine in machines(subnet, nodes):
+        assert len(f"vb-{machine_name(machine.host, subnet)}") <= 15
+
+
+def test_a_lab_has_one_machine_of_each_kind_and_as_many_nodes_as_asked() -> None:
+    found = machines(Subnet(3), 2)
+    assert {m.host: m.role for m in found} == {
+        "registry": Role.REGISTRY,
+        "lb": Role.BALANCER,
+        "db": Role.DATABASE,
+        "cache": Role.REDIS,
+        "node1": Role.APP,
+        "node2": Role.APP,
+    }
+
+
+@pytest.mark.parametrize("name", ["lab", "a", "trial-2", "a" * 31])
+def test_ordinary_names_are_taken(name: str) -> None:
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "2nd", "-x", "Lab", "a b", "a/../b", "a" * 32, "lab\n", "é"])
+def test_other_names_are_refused_with_an_example(name: str) -> None:
+    with pytest.raises(LabError) as caught:
+        check_name(name)
+    assert "--name" in (caught.value.problems[0].hint or "")
+
+
+@pytest.mark.parametrize(("nodes", "app"), [(0, "sample"), (33, "sample"), (3, "wordpress")])
+def test_a_shape_that_makes_no_sense_is_refused(nodes: int, app: str) -> None:
+    with pytest.raises(LabError):
+        check_shape(nodes, app, "2.2.15")
+
+
+def test_an_unknown_machine_brings_the_nearest_name() -> None:
+    with pytest.raises(LabError, match="no machine 'nod1'") as caught:
+        find_machine("nod1", machines(Subnet(0), 1))
+    assert caught.value.problems[0].hint == "did you mean `node1`?"
+
+
+def test_a_machine_like_no_other_brings_all_names() -> None:
+    with pytest.raises(LabError) as caught:
+        find_machine("xyzzy", machines(Subnet(0), 1))
+    assert "registry, lb, db, cache, node1" in (caught.value.problems[0].hint or "")
