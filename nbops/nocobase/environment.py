@@ -129,7 +129,7 @@ def environment(
     }
     env |= _database(settings["database"], addresses)
     env |= _redis(settings["redis"], addresses)
-    env |= _plugins(settings)
+    env |= _plugins(settings, adapters="CACHE_REDIS_URL" in env)
     env |= _start(settings, start)
     for name, value in settings.get("env", {}).items():
         env[name] = value if isinstance(value, Secret) else str(value)
@@ -209,12 +209,13 @@ def _with_number(url: Text, number: int, password: Any) -> Text:
     return Secret(text) if secret else text
 
 
-def _plugins(settings: Mapping[str, Any]) -> dict[str, Text]:
+def _plugins(settings: Mapping[str, Any], *, adapters: bool) -> dict[str, Text]:
     plugins = settings.get("plugins") or {}
     names = plugins.get("append")
     if names is None:
         major = int(str(settings["version"]).split(".", 1)[0])
-        names = ADAPTER_PLUGINS + (ADAPTER_PLUGINS_2 if major >= 2 else ())
+        every = ADAPTER_PLUGINS + (ADAPTER_PLUGINS_2 if major >= 2 else ())
+        names = every if adapters else ()
     env: dict[str, Text] = {"APPEND_PRESET_BUILT_IN_PLUGINS": ",".join(names)} if names else {}
     service = plugins.get("package_service")
     if service:
