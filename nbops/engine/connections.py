@@ -1,10 +1,8 @@
-"""The sessions of a run: one a host, used by one thread at a time."""
+"""The sessions of a run, by the names of hosts."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from nbops.base.errors import HostUnusable
@@ -26,26 +24,27 @@ class SessionPool(Protocol):
 
 
 class Connections:
-    """Hosts by their inventory names, each with its session and its turn."""
+    """Hosts by their inventory names, each with its session."""
 
     def __init__(self, pool: SessionPool, endpoint_of: Callable[[str], Endpoint]) -> None:
         self._pool = pool
         self._endpoint_of = endpoint_of
-        self._turns: dict[str, threading.Lock] = {}
-        self._guard = threading.Lock()
+        self._endpoints: dict[str, Endpoint] = {}
 
-    @contextmanager
-    def session(self, host: str) -> Iterator[Session]:
-        """The session with a host, for this thread alone until the block ends."""
-        with self._guard:
-            turn = self._turns.setdefault(host, threading.Lock())
-        with turn:
-            yield self._pool.session(self._endpoint_of(host))
+    def session(self, host: str) -> Session:
+        """The session with a host; any number of threads may use it."""
+        return self._pool.session(self._endpoint(host))
 
     def connect_all(self, hosts: Sequence[str], forks: int) -> list[HostUnusable]:
         """Connect to all hosts side by side; gives one error for each that cannot be used."""
-        return self._pool.connect_all([self._endpoint_of(host) for host in hosts], forks)
+        return self._pool.connect_all([self._endpoint(host) for host in hosts], forks)
 
     def close(self, *, sweep: bool) -> None:
         """End all sessions."""
         self._pool.close(sweep=sweep)
+
+    def _endpoint(self, host: str) -> Endpoint:
+        known = self._endpoints.get(host)
+        if known is None:
+            known = self._endpoints[host] = self._endpoint_of(host)
+        return known

@@ -83,8 +83,7 @@ class StepContext:
             deadline=self._within(deadline),
             identity=self.identity,
         )
-        with self.connections.session(self.host) as session:
-            return session.run(command)
+        return self.connections.session(self.host).run(command)
 
     def act(
         self,
@@ -118,21 +117,18 @@ class StepContext:
         )
         if effect is not Effect.NONE:
             self.log.intend(step, self.action, effect)
-        with self.connections.session(self.host) as session:
-            outcome = session.run(command, watch)
+        outcome = self.connections.session(self.host).run(command, watch)
         if effect is not Effect.NONE:
             self.log.conclude(step, outcome.status)
         return outcome
 
     def stage(self, content: bytes | Path) -> str:
         """Content as a private file in the run's folder on the host; gives its path there."""
-        with self.connections.session(self.host) as session:
-            return session.stage(content, self.identity)
+        return self.connections.session(self.host).stage(content, self.identity)
 
     def fetch(self, path: str) -> bytes:
         """The content of a file on the host."""
-        with self.connections.session(self.host) as session:
-            return session.fetch(path, self.identity)
+        return self.connections.session(self.host).fetch(path, self.identity)
 
     def render(self, text: str, extra: Mapping[str, Any] | None = None) -> str | Secret:
         """A template's text with the task's variables; a Secret when one went into it."""

@@ -288,8 +288,7 @@ class ClusterLock:
 
     def _run(self, host: str, script: str, identity: Identity) -> Outcome:
         command = Command(script, effect=Effect.NONE, deadline=_DEADLINE, identity=identity)
-        with self.connections.session(host) as session:
-            return session.run(command)
+        return self.connections.session(host).run(command)
 
 
 def _locked(cluster: str, record: Record) -> LockedError:

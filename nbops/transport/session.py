@@ -46,7 +46,7 @@ class Fence:
 
 
 class Session(Protocol):
-    """A conversation with one host. Safe to use from one thread at a time.
+    """A conversation with one host. Any number of threads may use it.
 
     All methods raise HostUnusable when the host cannot be reached at first, ConnectionLost
     when a connection broke and could not be had again in time, DeadlineExceeded when the
