@@ -156,7 +156,8 @@ class Linear:
     def _take(self, outcome: TaskOutcome, task: Task, scope: Scope, sharers: Sequence[str]) -> None:
         """Count an outcome, and keep what it gives: registered values, facts, notices."""
         states = self.batch.states
-        states[outcome.host].count(*outcome.counts())
+        if task.action != "meta":
+            states[outcome.host].count(*outcome.counts())
         for host in sharers:
             if task.register:
                 states[host].set[task.register] = outcome.registered

@@ -115,7 +115,8 @@ def _finish(
     for step in steps:
         _collect(call, step, variables, outcome)
     whole = StepResult(data, delegate=steps[0].delegate if steps else "")
-    call.tell(whole, time.monotonic() - started, outcome=outcome)
+    if call.task.action != "meta":
+        call.tell(whole, time.monotonic() - started, outcome=outcome)
     return outcome
 
 

@@ -1,0 +1,156 @@
+"""Plays on local sessions: the engine with real shells on this machine.
+
+The hosts are names for this machine; that sessions over SSH do the same is tested in
+tests/transport.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nbops.actions.builtin import BUILTIN
+from nbops.actions.registry import Registry
+from nbops.base.command import Identity
+from nbops.base.events import Bus, Event, StepEnded
+from nbops.base.ids import new_run_id
+from nbops.base.retry import Stop
+from nbops.base.secret import Masker
+from nbops.engine.connections import Connections
+from nbops.engine.includes import include_loader
+from nbops.engine.run import Run, RunReport, RunRequest
+from nbops.engine.strategy import Choice
+from nbops.engine.variables import World
+from nbops.inventory.load import load_inventory
+from nbops.inventory.pattern import match_hosts
+from nbops.journal.store import Journal, RunEntry
+from nbops.runbook.expr import Templar
+from nbops.runbook.load import load_runbook
+from nbops.transport.endpoint import Endpoint
+from nbops.transport.pool import Pool
+
+INVENTORY = """
+all:
+  children:
+    app: {hosts: {a: , b: , c: }}
+    other: {hosts: {d: {word: from-d}}}
+  vars: {word: from-all}
+"""
+
+
+@dataclass
+class Played:
+    """A run that is over: its report and everything that was seen of it."""
+
+    report: RunReport
+    seen: list[Event] = field(default_factory=list)
+    folder: Path = Path()
+    journal: Path = Path()
+
+    @property
+    def code(self) -> int:
+        return self.report.exit_code
+
+    def counts(self, host: str) -> dict[str, int]:
+        return {name: n for name, n in self.report.recap.get(host, {}).items() if n}
+
+    def result(self, task: str, host: str = "a") -> Mapping[str, Any]:
+        return next(
+            event.result
+            for event in reversed(self.seen)
+            if isinstance(event, StepEnded) and (event.task, event.host) == (task, host)
+            if event.item is None
+        )
+
+    def order(self) -> list[tuple[str, str]]:
+        return [(event.task, event.host) for event in self.seen if isinstance(event, StepEnded)]
+
+
+class _Seen:
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def on_event(self, event: Event) -> None:
+        self.events.append(event)
+
+    def close(self) -> None:
+        return
+
+
+Play = Callable[..., Played]
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Play:
+    """Runs a runbook's text on the hosts a, b, c (group app) and d."""
+
+    def run(text: str, *, files: Mapping[str, str] | None = None, **options: Any) -> Played:
+        folder = tmp_path / "runbooks"
+        folder.mkdir(exist_ok=True)
+        for name, content in (files or {}).items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(textwrap.dedent(content))
+        (folder / "main.yml").write_text(textwrap.dedent(text))
+        (tmp_path / "inventory.yml").write_text(INVENTORY)
+        return _run(tmp_path, folder / "main.yml", options)
+
+    return run
+
+
+def _run(tmp_path: Path, path: Path, options: dict[str, Any]) -> Played:
+    inventory = load_inventory(tmp_path / "inventory.yml")
+    actions = Registry(BUILTIN)
+    runbook = load_runbook(path, actions)
+    masker, stop, seen = Masker(), options.pop("stop", Stop()), _Seen()
+    run_id = new_run_id()
+    journal = Journal(
+        tmp_path / "journal.db",
+        RunEntry(
+            run=run_id,
+            command="run",
+            cluster="",
+            operator="me@here",
+            inventory="inventory.yml",
+            runbook="main.yml",
+            plan_hash="",
+        ),
+    )
+    bus = Bus([seen, journal], masker)
+    run = Run(
+        request=RunRequest(
+            run=run_id,
+            command="run",
+            operator="me@here",
+            runbook=runbook,
+            root=path.parent,
+            world=World(
+                inventory={name: inventory.vars_of(name) for name in inventory.hosts},
+                groups=inventory.members(),
+                group_names={name: inventory.groups_of(name) for name in inventory.hosts},
+                extra={"work": str(tmp_path), **options.pop("extra", {})},
+            ),
+            choice=Choice(**options.pop("choice", {})),
+            **options,
+        ),
+        actions=actions,
+        templar=Templar((path.parent,)),
+        journal=journal,
+        connections=Connections(
+            Pool(run_id, stop=stop, emit=bus),
+            lambda host: Endpoint(name=host, address="localhost", connection="local"),
+        ),
+        match=lambda pattern: match_hosts(inventory, pattern),
+        load=include_loader(actions, path.parent),
+        identity_of=lambda host: Identity("root"),
+        bus=bus,
+        stop=stop,
+        masker=masker,
+    )
+    report = run.execute()
+    journal.close()
+    return Played(report, seen.events, tmp_path, journal.path)

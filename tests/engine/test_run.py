@@ -1,0 +1,426 @@
+"""Plays, from the text of a runbook to the recap, on real shells of this machine."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from nbops.base.events import PhaseStarted, Status, StepEnded
+from nbops.base.retry import Stop
+from tests.engine.conftest import Play
+
+
+def test_each_task_runs_on_every_host_before_the_next_one(play: Play) -> None:
+    played = play("""
+        - hosts: app
+          gather_facts: false
+          tasks:
+            - {name: one, command: echo 1}
+            - {name: two, command: echo 2}
+    """)
+    assert played.code == 0
+    assert [task for task, _ in played.order()] == ["one"] * 3 + ["two"] * 3
+    assert played.counts("a") == {"ok": 2, "changed": 2}
+    assert played.counts("d") == {}
+    assert played.result("one")["stdout"] == "1"
+
+
+def test_a_failed_host_leaves_the_play_and_the_others_go_on(play: Play) -> None:
+    played = play("""
+        - hosts: app
+          gather_facts: false
+          tasks:
+            - {name: one, command: "test {{ inventory_hostname }} != b"}
+            - {name: two, command: "true"}
+        - hosts: all
+          gather_facts: false
+          tasks: [{name: three, command: "true"}]
+    """)
+    assert played.code == 1
+    assert played.counts("b") == {"failed": 1}
+    assert played.counts("a") == {"ok": 3, "changed": 3}
+    assert played.counts("d") == {"ok": 1, "changed": 1}
+
+
+def test_conditions_skip_and_registered_values_are_seen_later(play: Play) -> None:
+    played = play("""
+        - hosts: app
+          gather_facts: false
+          tasks:
+            - {name: one, command: "echo {{ inventory_hostname }}", register: said}
+            - {name: two, command: "true", when: said.stdout == 'a'}
+            - name: three
+              debug: {msg: "{{ hostvars['b'].said.stdout }} {{ word }}"}
+    """)
+    assert played.counts("a") == {"ok": 3, "changed": 2}
+    assert played.counts("c") == {"ok": 2, "changed": 1, "skipped": 1}
+    assert played.result("three", "c")["msg"] == "b from-all"
+
+
+def test_rescue_and_always(play: Play) -> None:
+    played = play("""
+        - hosts: app
+          gather_facts: false
+          tasks:
+            - block:
+                - {name: one, command: "test {{ inventory_hostname }} != b"}
+                - {name: two, command: "true"}
+              rescue:
+                - {name: why, debug: {msg: "{{ ansible_failed_task.name }}"}}
+              always:
+                - {name: end, command: "true"}
+    """)
+    assert played.code == 0
+    assert played.counts("b") == {"ok": 2, "changed": 1, "rescued": 1}
+    assert played.result("why", "b")["msg"] == "one"
+    assert played.counts("a") == {"ok": 3, "changed": 3}
+
+
+def test_always_runs_for_a_host_that_stays_failed(play: Play) -> None:
+    played = play("""
+        - hosts: a
+          gather_facts: false
+          tasks:
+            - block: [{name: one, command: "false"}]
+              always: [{name: end, command: "true"}]
+            - {name: after, command: "true"}
+    """)
+    assert played.code == 1
+    assert played.counts("a") == {"ok": 1, "changed": 1, "failed": 1}
+
+
+def test_loops_give_a_result_for_each_item(play: Play) -> None:
+    played = play("""
+        - hosts: a
+          gather_facts: false
+          tasks:
+            - name: one
+              command: echo {{ item.n }}
+              loop: [{n: 1}, {n: 2}]
+              loop_control: {index_var: i}
+              register: said
+            - name: two
+              debug: {msg: "{{ said.results | map(attribute='stdout') | join(',') }}"}
+    """)
+    assert played.result("two")["msg"] == "1,2"
+    assert played.counts("a") == {"ok": 2, "changed": 1}
+
+
+def test_until_tries_again_and_counts_its_attempts(play: Play) -> None:
+    played = play("""
+        - hosts: a
+          gather_facts: false
+          tasks:
+            - name: one
+              shell: echo x >>{{ work }}/tries; wc -l <{{ work }}/tries
+              register: said
+              until: said.stdout | int >= 3
+              retries: 5
+              delay: 0
+    """)
+    assert played.code == 0
+    assert played.result("one")["attempts"] == 3
+
+
+def test_until_that_never_holds_is_a_failure(play: Play) -> None:
+    played = play("""
+        - hosts: a
+          gather_facts: false
+          tasks:
+            - {name: one, command: echo no, register: r, until: r.stdout == 'yes', retries: 2,
+               delay: 0}
+    """)
+    assert played.code == 1
+    assert played.result("one")["attempts"] == 3
+
+
+def test_retry_with_backoff_is_the_engines_own(play: Play) -> None:
+    played = play("""
+        - hosts: a
+          gather_facts: false
+          tasks:
+            - name: one
+              shell: echo x >>{{ work }}/tries; test $(wc -l <{{ work }}/tries) -ge 2
+              retry: {attempts: 4, backoff: exponential, delay: 0.01}
+    """)
+    assert played.code == 0
+    assert played.result("one")["attempts"] == 2
+
+
+def test_handlers_run_once_at_the_end_in_their_own_order(play: Play) -> None:
+    played = play("""
+        - hosts: app
+          gather_facts: false
+          tasks:
+            - {name: one, command: "true", notify: [second, first]}
+            - {name: two, command: "true", notify: first}
+            - {name: three, command: "true", changed_when: false, notify: never}
+          handlers:
+            - {name: first, command: "true"}
+            - {name: second, command: "true"}
+            - {name: never, command: "true"}
+    """)
+    tasks = list(dict.fromkeys(task for task, _ in played.order()))
+    assert tasks == ["one", "two", "three", "first", "second"]
+
+
+def test_run_once_runs_on_one_host_and_gives_its_result_to_all(play: Play) -> None:
+    played = play("""
+        - hosts: app
+          gather_facts: false
+          tasks:
+            - {name: one, command: echo hello, run_once: true, register: said}
+            - {name: two, debug: {msg: "{{ said.stdout }}"}}
+    """)
+    assert [host for task, host in played.order() if task == "one"] == ["a"]
+    assert played.result("two", "c")["msg"] == "hello"
+
+
+def test_an_error_that_is_fatal_stops_the_play_and_those_after_it(play: Play) -> None:
+    played = play("""
+        - hosts: app
+          gather_facts: false
+          any_errors_fatal: true
+          tasks:
+            - {name: one, command: "test {{ inventory_hostname }} != b"}
+            - {name: two, command: "true"}
+        - hosts: d
+          gather_facts: false
+          tasks: [{name: three, command: "true"}]
+    """)
+    assert played.code == 1
+    assert {task for task, _ in played.order()} == {"one"}
+
+
+def test_serial_takes_the_hosts_in_turns(play: Play) -> None:
+    played = play("""
+        - hosts: app
+          gather_facts: false
+          serial: 1
+          tasks: [{name: one, command: "true"}, {name: two, command: "true"}]
+    """)
+    assert [host for _, host in played.order()] == ["a", "a", "b", "b", "c", "c"]
+
+
+def test_included_tasks_run_for_the_hosts_that_include_them(play: Play) -> None:
+    played = play(
+        """
+        - hosts: app
+          gather_facts: false
+          tasks:
+            - include_tasks: "{{ 'x' if inventory_hostname == 'a' else 'y' }}.yml"
+              vars: {given: 7}
+        """,
+        files={
+            "x.yml": "- {name: in x, debug: {msg: '{{ given }}'}}",
+            "y.yml": "- {name: in y, debug: {msg: '{{ given }}'}}",
+        },
+    )
+    assert played.code == 0
+    assert [host for task, host in played.order() if task == "in x"] == ["a"]
+    assert [host for task, host in played.order() if task == "in y"] == ["b", "c"]
+    assert played.result("in x")["msg"] == 7
+
+
+def test_failed_when_and_changed_when_decide(play: Play) -> None:
+    played = play("""
+        - hosts: a
+          gather_facts: false
+          tasks:
+            - {name: one, command: "false", register: r, failed_when: r.rc > 1, changed_when: false}
+            - {name: two, command: echo bad, register: r, failed_when: "'bad' in r.stdout"}
+    """)
+    assert played.code == 1
+    assert played.counts("a") == {"ok": 1, "failed": 1}
+
+
+def test_ignored_errors_are_counted_and_passed_over(play: Play) -> None:
+    played = play("""
+        - hosts: a
+          gather_facts: false
+          tasks:
+            - {name: one, command: "false", ignore_errors: true}
+            - {name: two, command: "true"}
+    """)
+    assert played.code == 0
+    assert played.counts("a") == {"ok": 2, "changed": 2, "ignored": 1}
+    assert [e.status for e in played.seen if isinstance(e, StepEnded)][0] is Status.IGNORED
+
+
+def test_delegation_acts_elsewhere_and_keeps_the_hosts_variables(play: Play) -> None:
+    played = play("""
+        - hosts: a
+          gather_facts: false
+          tasks:
+            - {name: one, set_fact: {seen: "{{ word }}"}, delegate_to: d, delegate_facts: true}
+            - {name: two, debug: {msg: "{{ hostvars.d.seen }}"}}
+    """)
+    assert played.result("two")["msg"] == "from-all"
+
+
+def test_environment_and_variables_of_blocks_reach_the_command(play: Play) -> None:
+    played = play("""
+        - hosts: a
+          gather_facts: false
+          environment: {ONE: "1", TWO: "1"}
+          vars: {x: play, y: play}
+          tasks:
+            - vars: {x: block}
+              environment: {TWO: "2"}
+              block:
+                - {name: one, shell: 'echo $ONE $TWO {{ x }} {{ y }} {{ z }}', vars: {z: task}}
+    """)
+    assert played.result("one")["stdout"] == "1 2 block play task"
+
+
+def test_remote_output_is_never_rendered(play: Play) -> None:
+    played = play("""
+        - hosts: a
+          gather_facts: false
+          tasks:
+            - {name: one, shell: "printf '%s' '{''{ 6 * 7 }''}'", register: said}
+            - {name: two, debug: {msg: "{{ said.stdout }}"}}
+            - {name: three, set_fact: {kept: "{{ said.stdout }}"}}
+            - {name: four, debug: {msg: "{{ kept }}"}}
+    """)
+    assert played.result("two")["msg"] == "{{ 6 * 7 }}"
+    assert played.result("four")["msg"] == "{{ 6 * 7 }}"
+
+
+def test_check_mode_changes_nothing(play: Play) -> None:
+    played = play(
+        """
+        - hosts: a
+          gather_facts: false
+          tasks: [{name: one, file: {path: "{{ work }}/made", state: directory}}]
+        """,
+        check=True,
+    )
+    assert played.code == 0
+    assert played.counts("a") == {"ok": 1, "changed": 1}
+    assert not (played.folder / "made").exists()
+
+
+def test_every_effect_has_its_intent_and_its_end_in_the_journal(play: Play) -> None:
+    played = play("""
+        - hosts: app
+          gather_facts: false
+          tasks:
+            - {name: one, command: "true"}
+            - {name: probe, command: "true", changed_when: false}
+    """)
+    with sqlite3.connect(played.journal) as database:
+        rows = database.execute("SELECT step, effect, status FROM effects ORDER BY step").fetchall()
+    assert rows == [(f"0.0/{host}/a1p0", "job", 0) for host in "abc"]
+
+
+def test_what_was_begun_is_undone_in_reverse_order(play: Play) -> None:
+    played = play("""
+        - hosts: app
+          gather_facts: false
+          any_errors_fatal: true
+          tasks:
+            - name: one
+              command: "true"
+              rollback: [{name: undo one, shell: "echo one >>{{ work }}/undone"}]
+            - name: two
+              command: "test {{ inventory_hostname }} != b"
+              rollback: [{name: undo two, shell: "echo two >>{{ work }}/undone"}]
+            - name: three
+              command: "true"
+              rollback: [{name: undo three, shell: "echo three >>{{ work }}/undone"}]
+    """)
+    assert played.code == 3
+    assert (played.folder / "undone").read_text().split() == ["two"] * 3 + ["one"] * 3
+    assert PhaseStarted(phase="rollback", time=0).phase in {
+        e.phase for e in played.seen if isinstance(e, PhaseStarted)
+    }
+
+
+def test_a_rollback_that_fails_goes_on_and_does_not_hide_the_first_error(play: Play) -> None:
+    played = play("""
+        - hosts: a
+          gather_facts: false
+          tasks:
+            - {name: one, command: "true", rollback: [{name: u1, shell: "echo 1 >>{{ work }}/u"}]}
+            - {name: two, command: "true", rollback: [{name: u2, command: "false"}]}
+            - {name: three, command: "false"}
+    """)
+    assert played.code == 6
+    assert (played.folder / "u").read_text() == "1\n"
+    assert "two" in str(played.report.error)
+
+
+def test_a_stop_ends_the_run_soon_and_says_so(play: Play) -> None:
+    stop = Stop()
+    threading.Timer(0.5, stop.set).start()
+    played = play(
+        """
+        - hosts: app
+          gather_facts: false
+          tasks: [{name: one, command: sleep 30}]
+        """,
+        stop=stop,
+    )
+    assert played.code == 130
+    assert played.report.seconds < 15
+
+
+def test_tags_choose_and_never_stays_away(play: Play) -> None:
+    played = play(
+        """
+        - hosts: a
+          gather_facts: false
+          tasks:
+            - {name: one, command: "true", tags: x}
+            - {name: two, command: "true"}
+            - {name: three, command: "true", tags: [never, y]}
+            - {name: four, command: "true", tags: always}
+        """,
+        choice={"tags": ("x",)},
+    )
+    assert [task for task, _ in played.order()] == ["one", "four"]
+
+
+def test_a_handler_that_does_not_exist_is_named_with_the_nearest(play: Play) -> None:
+    played = play("""
+        - hosts: a
+          gather_facts: false
+          tasks: [{name: one, command: "true", notify: restrat}]
+          handlers: [{name: restart, command: "true"}]
+    """)
+    assert played.code != 0
+    assert played.report.error is not None
+    assert "restart" in str(played.report.error.problems[0].hint)
+
+
+@pytest.mark.parametrize("what", ["end_host", "end_play"])
+def test_meta_ends(play: Play, what: str) -> None:
+    played = play(f"""
+        - hosts: app
+          gather_facts: false
+          tasks:
+            - {{meta: {what}, when: inventory_hostname == 'a'}}
+            - {{name: one, command: "true"}}
+    """)
+    hosts = {host for _, host in played.order()}
+    assert hosts == ({"b", "c"} if what == "end_host" else set())
+
+
+def test_secrets_in_a_result_are_masked_where_they_are_told(play: Play) -> None:
+    from nbops.base.secret import Secret
+
+    played = play(
+        """
+        - hosts: a
+          gather_facts: false
+          tasks: [{name: one, shell: 'test -n "$PW" && echo ok', environment: {PW: "{{ pw }}"}}]
+        """,
+        extra={"pw": Secret("hunter2-hunter2")},
+    )
+    assert played.result("one")["stdout"] == "ok"
+    assert "hunter2" not in repr(played.seen)
+    assert b"hunter2" not in Path(played.journal).read_bytes()
