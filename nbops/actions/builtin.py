@@ -17,6 +17,9 @@ from nbops.actions.raw import RawAction
 from nbops.actions.script import ScriptAction
 from nbops.actions.set_fact import SetFactAction
 from nbops.actions.stat import StatAction
+from nbops.actions.uri import UriAction
+from nbops.actions.wait_for import WaitForAction
+from nbops.actions.wait_for_connection import WaitForConnectionAction
 
 BUILTIN: tuple[Action[Any], ...] = (
     CommandAction(),
@@ -25,6 +28,9 @@ BUILTIN: tuple[Action[Any], ...] = (
     ScriptAction(),
     FileAction(),
     StatAction(),
+    UriAction(),
+    WaitForAction(),
+    WaitForConnectionAction(),
     AssertAction(),
     FailAction(),
     DebugAction(),
