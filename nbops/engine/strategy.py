@@ -7,7 +7,7 @@ Blocks are walked with sets of hosts: those that fail leave the block's tasks, g
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -22,6 +22,8 @@ from nbops.engine.scope import Scope, flag, selected
 from nbops.engine.task import run_task
 from nbops.runbook.expr import Layer
 from nbops.runbook.model import Block, Common, Node, Task
+
+_FAREWELL = 5.0  # seconds given to the hosts of a wave when the user ends the run at once
 
 
 class Loader(Protocol):
@@ -150,7 +152,12 @@ class Linear:
         if len(calls) == 1:
             return [run_task(calls[0])]
         futures = [self.workers.submit(run_task, call) for call in calls]
-        wait(futures, return_when=FIRST_EXCEPTION)
+        try:
+            wait(futures)
+        except BaseException:
+            self.parts.stop.set()
+            wait(futures, timeout=_FAREWELL)
+            raise
         return [future.result() for future in futures]
 
     def _take(self, outcome: TaskOutcome, task: Task, scope: Scope, sharers: Sequence[str]) -> None:

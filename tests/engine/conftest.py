@@ -146,7 +146,7 @@ def _run(tmp_path: Path, path: Path, options: dict[str, Any]) -> Played:
         ),
         match=lambda pattern: match_hosts(inventory, pattern),
         load=include_loader(actions, path.parent),
-        identity_of=lambda host: Identity("root"),
+        identity_of=lambda _: Identity("root"),
         bus=bus,
         stop=stop,
         masker=masker,

@@ -247,7 +247,7 @@ def test_ignored_errors_are_counted_and_passed_over(play: Play) -> None:
     """)
     assert played.code == 0
     assert played.counts("a") == {"ok": 2, "changed": 2, "ignored": 1}
-    assert [e.status for e in played.seen if isinstance(e, StepEnded)][0] is Status.IGNORED
+    assert next(e.status for e in played.seen if isinstance(e, StepEnded)) is Status.IGNORED
 
 
 def test_delegation_acts_elsewhere_and_keeps_the_hosts_variables(play: Play) -> None:
