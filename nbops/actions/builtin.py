@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nbops.actions.api import Action
+from nbops.actions.apt import AptAction, PackageAction
 from nbops.actions.assertion import AssertAction
 from nbops.actions.command import CommandAction, ShellAction
 from nbops.actions.debug import DebugAction
@@ -17,6 +18,7 @@ from nbops.actions.raw import RawAction
 from nbops.actions.script import ScriptAction
 from nbops.actions.set_fact import SetFactAction
 from nbops.actions.stat import StatAction
+from nbops.actions.systemd import ServiceAction, SystemdAction
 from nbops.actions.uri import UriAction
 from nbops.actions.wait_for import WaitForAction
 from nbops.actions.wait_for_connection import WaitForConnectionAction
@@ -31,6 +33,10 @@ BUILTIN: tuple[Action[Any], ...] = (
     UriAction(),
     WaitForAction(),
     WaitForConnectionAction(),
+    ServiceAction(),
+    SystemdAction(),
+    PackageAction(),
+    AptAction(),
     AssertAction(),
     FailAction(),
     DebugAction(),
