@@ -1,0 +1,293 @@
+"""A session with one host: finds or makes the link and the streams, and mends them."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import tenacity
+
+from nbops.base.command import LOGIN, Command, Effect, Identity, Outcome
+from nbops.base.errors import (
+    ConnectionLost,
+    DeadlineExceeded,
+    HostFault,
+    HostUnusable,
+    Interrupted,
+    NbopsError,
+)
+from nbops.base.events import Emit, Note
+from nbops.base.retry import Deadline, Stop
+from nbops.transport import files, jobs
+from nbops.transport.jobs import JobMissing, Output
+from nbops.transport.script import Job
+from nbops.transport.session import Fence, JobReport, Watch
+from nbops.transport.stream import DeadlinePassed, Link, Stream, WireBroken
+
+T = TypeVar("T")
+
+RECONNECT = 120.0  # seconds in which a broken connection must be had again
+STREAMS = 6  # at once on one link; sshd allows ten channels (MaxSessions), kill needs one
+_BREAKS = 8  # broken streams in a row, without any output between, until it is given up
+_FARE_WELL = 3.0  # seconds given to the end of a probe that the user interrupted
+
+
+class HostSession:
+    """See `Session`. Any number of threads may use it; each has a stream to itself."""
+
+    def __init__(
+        self,
+        host: str,
+        run: str,
+        connect: Callable[[], Link],
+        *,
+        stop: Stop,
+        emit: Emit,
+        fence: Callable[[], Fence | None],
+        reconnect: float = RECONNECT,
+    ) -> None:
+        self._host = host
+        self._run = run
+        self._connect = connect
+        self._stop = stop
+        self._emit = emit
+        self._fence = fence
+        self._reconnect = reconnect
+        self._connecting = threading.Lock()
+        self._link: Link | None = None
+        self._was_connected = False
+        self._idle: dict[Identity, list[Stream]] = {}
+        self._idle_turn = threading.Lock()
+        self._room = threading.BoundedSemaphore(STREAMS)
+
+    @property
+    def host(self) -> str:
+        """See `Session`."""
+        return self._host
+
+    def run(self, command: Command, watch: Watch | None = None) -> Outcome:
+        """See `Session`."""
+        output, deadline = Output(watch), Deadline(command.deadline)
+        begun = time.monotonic()
+        if command.effect is Effect.NONE:
+            status = self._mended(
+                lambda: self._probe(command, output, deadline), output, fresh=True
+            )
+        else:
+            job = Job.of(self._run, command.step)
+            status = self._mended(lambda: self._job(command, job, output, deadline), output)
+        return output.outcome(status, time.monotonic() - begun)
+
+    def look(self, step: str, identity: Identity = LOGIN) -> JobReport:
+        """See `Session`."""
+        return self._with(identity, lambda stream: jobs.look(stream, Job.of(self._run, step)))
+
+    def kill(self, step: str, identity: Identity = LOGIN) -> None:
+        """See `Session`. May be called from another thread while `run` waits for the job."""
+        job = Job.of(self._run, step)
+        self._with(identity, lambda stream: jobs.kill(stream, job), urgent=True)
+
+    def stage(self, content: bytes | Path, identity: Identity = LOGIN) -> str:
+        """See `Session`."""
+
+        def send(stream: Stream) -> str:
+            return files.stage(stream, self._open_link(), content, identity, self._stop)
+
+        return self._with(files.carrier(content, identity), send)
+
+    def fetch(self, path: str, identity: Identity = LOGIN) -> bytes:
+        """See `Session`."""
+        return files.fetched(path, self.run(files.fetch_command(path, identity)))
+
+    def check(self, identity: Identity = LOGIN) -> None:
+        """Connect, and have a shell of this identity. Raises HostUnusable."""
+        self.run(Command(":", identity=identity, deadline=60.0))
+
+    def close(self, *, sweep: bool = False) -> None:
+        """See `Session`. Sweeps the folder of every identity that was used."""
+        with self._idle_turn:
+            identities = tuple(self._idle)
+        try:
+            if sweep and self._was_connected:
+                for identity in identities:
+                    self._with(identity, jobs.sweep)
+        finally:
+            self._drop()
+
+    def _probe(self, command: Command, output: Output, deadline: Deadline) -> int:
+        with self._stream(command.identity) as stream:
+            try:
+                return jobs.probe(stream, command, output, deadline)
+            except DeadlinePassed:
+                self._end_stream(stream, command.identity)
+                raise self._too_late(command) from None
+            except Interrupted:
+                with contextlib.suppress(NbopsError, WireBroken, DeadlinePassed):
+                    self._end_stream(stream, command.identity)
+                raise
+
+    def _job(self, command: Command, job: Job, output: Output, deadline: Deadline) -> int:
+        with self._stream(command.identity) as stream:
+            try:
+                return jobs.run(
+                    stream, command, job, output=output, deadline=deadline, fence=self._fence()
+                )
+            except DeadlinePassed:
+                self.kill(command.step, command.identity)
+                raise self._too_late(command) from None
+            except JobMissing:
+                raise ConnectionLost(
+                    f"{self._host}: the job {command.step} began and left no end: the machine "
+                    "restarted, or the job was killed; what it did is not known",
+                    hint=f"look at {self._host} before it is run again",
+                ) from None
+
+    def _too_late(self, command: Command) -> DeadlineExceeded:
+        what = " ".join(command.masked().split())
+        shown = what if len(what) <= 80 else f"{what[:79]}…"
+        how = "gave no output for" if command.idle else "was not done after"
+        return DeadlineExceeded(
+            f"{self._host}: `{shown}` {how} {command.deadline:g} s; it was killed",
+            hint="give it a longer `timeout` if it needs it",
+        )
+
+    def _end_stream(self, stream: Stream, identity: Identity) -> None:
+        """Kill what a stream runs, over another one."""
+        stream.usable = False
+        process = stream.process
+        if process is not None:
+            self._with(
+                identity, lambda other: jobs.kill_stream(other, process, stream.mark), urgent=True
+            )
+
+    def _mended(self, attempt: Callable[[], T], output: Output, *, fresh: bool = False) -> T:
+        """`attempt` again and again while connections break under it.
+
+        `fresh` forgets the output of a broken attempt: the command is run again. Otherwise it
+        goes on where it stopped.
+        """
+        breaks, size = 0, (0, 0)
+        while True:
+            try:
+                return attempt()
+            except WireBroken as broken:
+                breaks = 0 if output.sizes != size and not fresh else breaks + 1
+                if breaks >= (2 if fresh else _BREAKS) and self._alive():
+                    raise ConnectionLost(
+                        f"{self._host}: the shell ended {breaks} times under the same command: "
+                        f"{broken}",
+                        hint="does the command kill its parent, or does the host end sessions?",
+                    ) from broken
+                if breaks >= _BREAKS:
+                    raise ConnectionLost(
+                        f"{self._host}: the connection broke {breaks} times: {broken}",
+                        hint=f"look at the network and sshd of {self._host}",
+                    ) from broken
+                if fresh:
+                    output.clear()
+                size = output.sizes
+                self._stop.sleep(min(1.0, 0.05 * breaks))
+
+    def _with(self, identity: Identity, use: Callable[[Stream], T], *, urgent: bool = False) -> T:
+        def attempt() -> T:
+            with self._stream(identity, urgent=urgent) as stream:
+                return use(stream)
+
+        try:
+            return self._mended(attempt, Output(), fresh=True)
+        except DeadlinePassed:
+            raise ConnectionLost(
+                f"{self._host}: no answer to a simple question for {jobs.ASK_DEADLINE:g} s",
+                hint=f"look at the load and the disks of {self._host}",
+            ) from None
+
+    @contextlib.contextmanager
+    def _stream(self, identity: Identity, *, urgent: bool = False) -> Iterator[Stream]:
+        """A stream of this identity for the caller alone; kept for the next one if it can be.
+
+        An urgent one does not wait for room.
+        """
+        if not urgent:
+            while not self._room.acquire(timeout=0.2):
+                self._stop.check()
+        try:
+            link = self._open_link()
+            stream = self._take(identity, link)
+            try:
+                yield stream
+            finally:
+                self._give_back(identity, link, stream)
+        finally:
+            if not urgent:
+                self._room.release()
+
+    def _take(self, identity: Identity, link: Link) -> Stream:
+        with self._idle_turn:
+            kept = self._idle.setdefault(identity, [])
+            if kept:
+                return kept.pop()
+        return Stream.open(link, self._host, self._run, identity, self._stop)
+
+    def _give_back(self, identity: Identity, link: Link, stream: Stream) -> None:
+        with self._idle_turn:
+            if stream.usable and link is self._link:
+                self._idle[identity].append(stream)
+                return
+        stream.close()
+
+    def _alive(self) -> bool:
+        link = self._link
+        return link is not None and link.alive
+
+    def _open_link(self) -> Link:
+        with self._connecting:
+            if self._link is not None and self._link.alive:
+                return self._link
+            self._drop()
+            if self._was_connected:
+                self._link = self._connect_again()
+            else:
+                self._stop.check()
+                self._link = self._connect()
+                self._was_connected = True
+            return self._link
+
+    def _connect_again(self) -> Link:
+        """The link anew, with back-off. Raises ConnectionLost when it cannot be had in time."""
+        self._emit(Note(level="warning", host=self._host, message="connection lost; connecting"))
+        retrying = tenacity.Retrying(
+            wait=tenacity.wait_exponential(multiplier=0.1, max=8) + tenacity.wait_random(0, 0.2),
+            stop=tenacity.stop_before_delay(self._reconnect),
+            retry=tenacity.retry_if_exception(_may_pass),
+            sleep=self._stop.sleep,
+            reraise=True,
+        )
+        try:
+            link = retrying(self._connect)
+        except HostUnusable as error:
+            raise ConnectionLost(
+                f"{self._host}: the connection was lost and could not be had again: {error}",
+                hint=error.problems[0].hint,
+            ) from error
+        self._emit(Note(level="info", host=self._host, message="connected again"))
+        return link
+
+    def _drop(self) -> None:
+        link, self._link = self._link, None
+        with self._idle_turn:
+            streams = [stream for kept in self._idle.values() for stream in kept]
+            for kept in self._idle.values():
+                kept.clear()
+        for stream in streams:
+            stream.close()
+        if link is not None:
+            link.close()
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether trying again may help: a host that does not answer, not one that refuses."""
+    return isinstance(error, HostUnusable) and error.fault is HostFault.UNREACHABLE

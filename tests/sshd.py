@@ -1,0 +1,225 @@
+"""Real sshd processes on loopback addresses, for tests: no root needed, nothing left behind.
+
+    with SshServer(folder, addresses=loopback(3)) as server:
+        pool.session(server.endpoint(0))
+
+One `SshServer` is one sshd that listens on some addresses 127.1.x.y (every one a "host") at
+one port, with a host key of its own and one user key. `kill_connections`, `stop` and `start`
+provoke the faults of a network; `DelayProxy` the rest.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from nbops.transport.endpoint import Endpoint
+
+_START_DEADLINE = 15.0
+SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
+
+
+def loopback(count: int, net: int = 1) -> tuple[str, ...]:
+    """So many addresses of 127.`net`.0.0/16. All of them are this machine, on Linux."""
+    return tuple(f"127.{net}.{number // 250}.{number % 250 + 1}" for number in range(count))
+
+
+def free_port(address: str = "127.0.0.1") -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
+
+
+def make_key(file: Path, kind: str = "ed25519") -> Path:
+    """A new key pair without passphrase; gives the private file."""
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "nbops test", "-f", str(file)], check=True
+    )
+    return file
+
+
+class SshServer:
+    """One sshd on one or many loopback addresses. Everything it needs is in `folder`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        addresses: Sequence[str] = ("127.0.0.1",),
+        port: int | None = None,
+        key_kind: str = "ed25519",
+        options: Sequence[str] = (),
+    ) -> None:
+        self.folder = folder
+        self.addresses = tuple(addresses)
+        self.port = port or free_port(self.addresses[0])
+        self.user = getpass.getuser()
+        self._options = tuple(options)
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.host_key = make_key(folder / f"host_{key_kind}", key_kind)
+        self.user_key = make_key(folder / "user_key")
+        self.known_hosts = folder / "known_hosts"
+        self.known_hosts.write_text(self.known_hosts_text())
+        (folder / "authorized_keys").write_text((folder / "user_key.pub").read_text())
+        (folder / "authorized_keys").chmod(0o600)
+
+    def __enter__(self) -> SshServer:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def known_hosts_text(self, addresses: Sequence[str] | None = None) -> str:
+        """The lines that a known_hosts file needs for these addresses (all, if not told)."""
+        kind, key = self.host_key.with_suffix(".pub").read_text().split()[:2]
+        names = [f"[{name}]:{self.port}" for name in addresses or self.addresses]
+        return "".join(f"{name} {kind} {key}\n" for name in names)
+
+    def new_host_key(self, kind: str = "ed25519") -> None:
+        """Give the server another host key; it is shown after the next start."""
+        for file in self.folder.glob("host_*"):
+            file.unlink()
+        self.host_key = make_key(self.folder / f"host_{kind}", kind)
+
+    def endpoint(self, number: int = 0, name: str = "", **settings: object) -> Endpoint:
+        """An endpoint for one of the addresses, with the right keys unless told otherwise."""
+        defaults: dict[str, object] = {
+            "address": self.addresses[number],
+            "port": self.port,
+            "user": self.user,
+            "key_files": (self.user_key,),
+            "known_hosts": (self.known_hosts,),
+            "ssh_config": self._empty_config(),
+        }
+        return Endpoint(name=name or f"host{number + 1}", **(defaults | settings))  # type: ignore[arg-type]
+
+    def start(self) -> None:
+        """Start sshd and wait until it answers on every address."""
+        if os.geteuid() == 0:
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+        config = self.folder / "sshd_config"
+        config.write_text(self._config())
+        log = (self.folder / "sshd.log").open("ab")
+        with log:
+            self._process = subprocess.Popen(
+                [SSHD, "-D", "-e", "-f", str(config)], stdin=subprocess.DEVNULL, stderr=log
+            )
+        end = time.monotonic() + _START_DEADLINE
+        for address in self.addresses:
+            while not _answers(address, self.port):
+                if self._process.poll() is not None or time.monotonic() > end:
+                    self.stop()
+                    raise RuntimeError(f"sshd does not start: {self.log()[-2000:]}")
+                time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End sshd and its connections. What they started goes on, as on a real host."""
+        if self._process is None:
+            return
+        self.kill_connections()
+        self._process.terminate()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(5)
+        self.kill_connections()
+        self._process = None
+
+    def restart(self) -> None:
+        """Stop and start."""
+        self.stop()
+        self.start()
+
+    def connections(self) -> list[int]:
+        """The process ids of the sshd processes that serve a connection now."""
+        if self._process is None:
+            return []
+        return _below(self._process.pid)
+
+    def kill_connections(self) -> int:
+        """Kill the sshd processes of all connections, and nothing else; gives their number."""
+        killed = 0
+        for pid in self.connections():
+            try:
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+            except ProcessLookupError:
+                continue
+        return killed
+
+    def signal_connections(self, number: signal.Signals) -> None:
+        """Send a signal to the processes of all connections (SIGSTOP: a host that hangs)."""
+        for pid in self.connections():
+            os.kill(pid, number)
+
+    def log(self) -> str:
+        """What sshd wrote."""
+        file = self.folder / "sshd.log"
+        return file.read_text("utf-8", "replace") if file.exists() else ""
+
+    def _config(self) -> str:
+        listen = "".join(f"ListenAddress {address}\n" for address in self.addresses)
+        options = "".join(f"{option}\n" for option in self._options)
+        return (
+            f"{options}Port {self.port}\n{listen}HostKey {self.host_key}\n"
+            f"AuthorizedKeysFile {self.folder}/authorized_keys\nPidFile none\n"
+            "StrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n"
+            "KbdInteractiveAuthentication no\nUseDNS no\nPrintMotd no\nLogLevel INFO\n"
+            "MaxStartups 2000:30:4000\nSubsystem sftp internal-sftp\n"
+        )
+
+    def _empty_config(self) -> Path:
+        """An ssh_config that says nothing, so that the developer's own is not read."""
+        file = self.folder / "ssh_config"
+        file.touch()
+        return file
+
+
+def _answers(address: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex((address, port)) == 0
+
+
+def _below(parent: int) -> list[int]:
+    """The sshd processes below this one: the shells that they started are not among them."""
+    found, families = [], _children()
+    todo = list(families.get(parent, ()))
+    while todo:
+        pid = todo.pop()
+        try:
+            name = Path(f"/proc/{pid}/comm").read_text().strip()
+        except OSError:
+            continue
+        if name.startswith("sshd"):
+            found.append(pid)
+            todo += families.get(pid, ())
+    return found
+
+
+def _children() -> dict[int, list[int]]:
+    families: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = stat.read_text("utf-8", "replace").rpartition(")")[2].split()
+        except OSError:
+            continue
+        families.setdefault(int(words[1]), []).append(int(stat.parent.name))
+    return families
