@@ -1,0 +1,5 @@
+"""`python -m nbops`."""
+
+from nbops.cli.main import main
+
+main()

@@ -1,0 +1,81 @@
+"""Commands that run a runbook."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nbops.cli import runbooks
+from nbops.cli.extra import extra_vars
+from nbops.cli.options import Choice, Output, Target, expand, words
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command(epilog="Example: nbops deploy --check --diff")(expand(deploy))
+    app.command(epilog="Example: nbops run restart.yml -i inventory.yml --limit node1")(expand(run))
+
+
+def deploy(
+    target: Target,
+    choice: Choice,
+    output: Output,
+    inventory_file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[INVENTORY]", help="The inventory.", show_default=False),
+    ] = None,
+) -> None:
+    """Bring the cluster to what the inventory says. A second run changes nothing."""
+    inventory = target.inventory_path(inventory_file)
+    path = runbooks.find("deploy", inventory)
+    _carry_out(target, choice, output, command="deploy", runbook=path, inventory=inventory)
+
+
+def run(
+    runbook: Annotated[
+        str, typer.Argument(metavar="RUNBOOK", help="A file, or a name in runbooks/.")
+    ],
+    target: Target,
+    choice: Choice,
+    output: Output,
+    start_at_task: Annotated[
+        str | None,
+        typer.Option(
+            "--start-at-task", metavar="NAME", help="Leave out all before it.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Run a runbook. A file of the same name in runbooks/ beside the inventory replaces ours."""
+    inventory = target.inventory_path()
+    path = runbooks.find(runbook, inventory)
+    _carry_out(
+        target,
+        choice,
+        output,
+        command=path.stem,
+        runbook=path,
+        inventory=inventory,
+        start_at_task=start_at_task,
+    )
+
+
+def _carry_out(target: Target, choice: Choice, output: Output, **named: Any) -> None:
+    from nbops.cli import wire
+
+    options = wire.RunOptions(
+        extra_vars=extra_vars(target.extra_vars or ()),
+        limit=choice.limit,
+        tags=words(choice.tags),
+        skip_tags=words(choice.skip_tags),
+        check=choice.check,
+        diff=choice.diff,
+        forks=target.forks,
+        json=output.json,
+        plain=output.plain,
+        verbosity=output.verbosity,
+        yes=target.yes,
+        **named,
+    )
+    raise typer.Exit(wire.run(options))

@@ -1,0 +1,114 @@
+"""What the live view shows at a moment: the present task, and what each host is doing.
+
+A pure picture of the events so far; the terminal draws it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from nbops.base.events import Status
+from nbops.report.clean import one_line
+from nbops.report.lines import Line, Span, Tone, duration, line, names
+from nbops.report.step import TONES
+from nbops.report.tally import Tally, Waiting
+
+MOST_ROWS = 12
+_COLUMN = 14  # letters for a host's name, at most
+
+
+@dataclass
+class Scene:
+    """What is going on. `parts` are pieces of a lab; a run has a task instead."""
+
+    phase: str = ""
+    tally: Tally | None = None
+    parts: dict[str, Waiting] = field(default_factory=dict)
+    maintenance: float | None = None
+
+    def lines(self, now: float, *, width: int, height: int) -> list[Line]:
+        """The live part of the screen at the time `now`, no wider and no higher than given."""
+        rows = max(1, min(MOST_ROWS, height - 4))
+        if self.tally is not None:
+            waiting: Iterable[tuple[str, Waiting]] = self.tally.waiting.items()
+            head = [self._head(self.tally, now)]
+        else:
+            waiting = self.parts.items()
+            head = []
+        shown = [*head, *_rows(list(waiting), now, rows, width)]
+        return [cut(one, width) for one in shown]
+
+    def _head(self, tally: Tally, now: float) -> Line:
+        phase = f"{one_line(self.phase)} › " if self.phase else ""
+        parts: list[str | Span] = [
+            Span(phase, Tone.DIM),
+            Span(one_line(tally.started.task), Tone.STRONG),
+        ]
+        total = len(tally.started.hosts)
+        if total > 1:
+            parts.append(f"  {len(tally.ended)} of {total} hosts")
+        bad = len(tally.of(Status.FAILED)) + len(tally.of(Status.UNREACHABLE))
+        if bad:
+            parts += [", ", Span(f"{bad} failed", Tone.BAD)]
+        parts.append(Span(f"  {duration(max(0.0, now - tally.started.time))}", Tone.DIM))
+        if self.maintenance is not None:
+            parts += ["  ", Span(f"503 for {duration(now - self.maintenance)}", Tone.WARNING)]
+        return line(*parts)
+
+
+def summary(tally: Tally, now: float) -> Line | None:
+    """A task that is over, in one line; None when it was skipped everywhere."""
+    words: list[str | Span] = []
+    for status in Status:
+        hosts = tally.of(status)
+        if hosts and (status is not Status.SKIPPED or words):
+            words += [", "] if words else []
+            words.append(Span(status.value, TONES[status]))
+            words.append(f" {names([one_line(host) for host in hosts], most=3)}")
+    if not words:
+        return None
+    changed = any(status is not Status.OK for status in tally.ended.values())
+    tone = Tone.PLAIN if changed else Tone.DIM
+    took = now - tally.started.time
+    aside = [Span(f" ({duration(took)})", Tone.DIM)] if took >= 1 else []
+    return line("  ", Span(one_line(tally.started.task), tone), ": ", *words, *aside)
+
+
+def cut(one: Line, width: int) -> Line:
+    """A line no wider than `width` cells, an ellipsis where it was cut."""
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(one.text) <= width:
+        return one
+    left = width - 1
+    spans: list[Span] = []
+    for span in one.spans:
+        size = cell_len(span.text)
+        if size >= left:
+            spans.append(Span(set_cell_size(span.text, left) + "…", span.tone))
+            break
+        spans.append(span)
+        left -= size
+    return Line(tuple(spans))
+
+
+def _rows(waiting: list[tuple[str, Waiting]], now: float, most: int, width: int) -> list[Line]:
+    """Those that have something to say first; of many only some, and how many more."""
+    ordered = sorted(waiting, key=lambda one: not one[1].message)
+    shown = ordered if len(ordered) <= most else ordered[: most - 1]
+    column = min(_COLUMN, max((len(one_line(name)) for name, _ in shown), default=0))
+    rows = []
+    for name, one in shown:
+        host = one_line(name)
+        host = f"{host[: column - 1]}…" if len(host) > column else host.ljust(column)
+        took = duration(max(0.0, now - one.since))
+        room = width - column - len(took) - 6
+        message = one_line(one.message)
+        message = message if len(message) <= room else f"{message[: max(0, room - 1)]}…"
+        rows.append(line("  ", host, "  ", message, "  " if message else "", Span(took, Tone.DIM)))
+    if len(ordered) > len(shown):
+        rows.append(
+            line("  ", Span(f"and {count(len(ordered) - len(shown), 'host')} more", Tone.DIM))
+        )
+    return rows
