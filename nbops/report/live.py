@@ -108,7 +108,6 @@ def _rows(waiting: list[tuple[str, Waiting]], now: float, most: int, width: int)
         message = message if len(message) <= room else f"{message[: max(0, room - 1)]}…"
         rows.append(line("  ", host, "  ", message, "  " if message else "", Span(took, Tone.DIM)))
     if len(ordered) > len(shown):
-        rows.append(
-            line("  ", Span(f"and {count(len(ordered) - len(shown), 'host')} more", Tone.DIM))
-        )
+        more = f"and {len(ordered) - len(shown):,} more"
+        rows.append(line("  ", Span(more, Tone.DIM)))
     return rows
