@@ -2,19 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import getpass
+import hashlib
+import socket
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from nbops.actions.builtin import BUILTIN
+from nbops.actions.registry import Registry
+from nbops.base.command import Identity
+from nbops.base.errors import UsageError
+from nbops.base.events import Bus, Observer
+from nbops.base.ids import new_run_id
+from nbops.base.retry import Stop
+from nbops.base.secret import Masker, Secret
+from nbops.engine.connections import Connections
+from nbops.engine.hosts import Hosts
+from nbops.engine.includes import include_loader
+from nbops.engine.run import FORKS, Run, RunRequest
+from nbops.engine.strategy import Choice
+from nbops.engine.variables import VariableStore, World
+from nbops.inventory.connection import SshDefaults, become_of, endpoint_of
+from nbops.inventory.load import load_inventory
+from nbops.inventory.model import Inventory
+from nbops.inventory.pattern import match_hosts
+from nbops.journal.store import Journal, RunEntry, as_json, journal_path
+from nbops.nocobase.actions import NOCOBASE_ACTIONS
+from nbops.nocobase.settings import VARIABLE, ClusterSettings, as_vars, load_settings, read_secrets
+from nbops.report.choose import observer
+from nbops.runbook.expr import Templar
+from nbops.runbook.load import load_runbook
+from nbops.runbook.model import Runbook
+from nbops.transport.endpoint import Endpoint
+from nbops.transport.pool import Pool
+
+if TYPE_CHECKING:
+    from nbops.transport.session import Fence
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What the user asked for on the command line, for every command that runs a runbook."""
+    """What the user asked for on the command line, for every command that runs a runbook.
+
+    `strict` commands do nothing at all when one host of the inventory cannot be used.
+    """
 
     command: str
     runbook: Path
     inventory: Path
+    strict: bool = False
     extra_vars: Mapping[str, Any] = field(default_factory=dict)
     limit: str | None = None
     tags: tuple[str, ...] = ()
@@ -27,3 +66,208 @@ class RunOptions:
     plain: bool = False
     verbosity: int = 0
     yes: bool = False
+
+
+def catalog() -> Registry:
+    """Every action there is."""
+    return Registry((*BUILTIN, *NOCOBASE_ACTIONS))
+
+
+def operator() -> str:
+    """Who runs this: `user@computer`."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def run(options: RunOptions) -> int:
+    """Run a runbook, show it, and give the exit code.
+
+    Raises an NbopsError when the run ended before or outside its plays.
+    """
+    cluster = Cluster(options.inventory, options.extra_vars)
+    actions = catalog()
+    runbook = load_runbook(options.runbook, actions)
+    for play in runbook.plays:
+        if isinstance(play.hosts, str) and "{{" not in play.hosts:
+            match_hosts(cluster.inventory, play.hosts, options.limit)
+    prepared = _prepare(options, cluster, actions, runbook)
+    report = prepared.execute()
+    prepared.bus.close()
+    if report.error is not None:
+        raise report.error
+    return report.exit_code
+
+
+class Cluster:
+    """An inventory with everything that is read of it before hosts are contacted.
+
+    Raises UsageError, with every problem of its kind at once, from whatever is asked first.
+    """
+
+    def __init__(self, path: Path, extra_vars: Mapping[str, Any] | None = None) -> None:
+        self.path = path
+        self.masker = Masker()
+        self._extra = dict(extra_vars or {})
+        self.inventory: Inventory = load_inventory(path)
+
+    @cached_property
+    def settings(self) -> ClusterSettings | None:
+        """The checked `nocobase` settings; None when the inventory has none."""
+        if not any(VARIABLE in self.inventory.vars_of(host) for host in self.inventory.hosts):
+            return None
+        return load_settings(self.inventory, self.render)
+
+    def render(self, host: str) -> Callable[[Any], Any]:
+        """What evaluates the templates of a host's raw values."""
+        variables = VariableStore(self._raw_world(), Hosts(()), Templar()).of_host(host)
+        return lambda value: Templar().render(value, variables)
+
+    def world(self, magic: Mapping[str, Any]) -> World:
+        """All variables, secrets fetched and known to the masker."""
+        world = self._raw_world()
+        effective: dict[str, dict[str, Any]] = {}
+        if self.settings is not None:
+            secrets = read_secrets(self.settings)
+            self._learn(secrets)
+            for host, settings in self.settings.hosts.items():
+                effective[host] = {VARIABLE: as_vars(settings, secrets)}
+        return World(
+            inventory=world.inventory,
+            groups=world.groups,
+            group_names=world.group_names,
+            extra=world.extra,
+            settings=effective,
+            magic=magic,
+        )
+
+    def endpoint(self, host: str) -> Endpoint:
+        """Where a host is; one that the inventory does not know is reached by its name."""
+        if host not in self.inventory.hosts:
+            local = host in {"localhost", "127.0.0.1", "::1"}
+            return Endpoint(host, host, connection="local" if local else "ssh")
+        defaults = self.settings.ssh_defaults() if self.settings else SshDefaults()
+        endpoint = endpoint_of(self.inventory, host, self.render(host), defaults)
+        self._learn([endpoint.password] if endpoint.password else [])
+        return endpoint
+
+    def root_identity(self, host: str) -> Identity:
+        """Who may write the lock's record where the login user may not."""
+        become = become_of(self.inventory, host, self.render(host))
+        self._learn([become.password] if become.password else [])
+        return Identity("root", become.method or "sudo", become.password)
+
+    def _learn(self, secrets: Iterable[Secret]) -> None:
+        for secret in secrets:
+            self.masker.learn(secret)
+
+    def _raw_world(self) -> World:
+        inventory = self.inventory
+        return World(
+            inventory={host: inventory.vars_of(host) for host in inventory.hosts},
+            groups=inventory.members(),
+            group_names={host: inventory.groups_of(host) for host in inventory.hosts},
+            extra=self._extra,
+        )
+
+
+def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: Runbook) -> Run:
+    run_id, stop, root = new_run_id(), Stop(), options.runbook.parent
+    settings = cluster.settings
+    if options.strict and settings is None:
+        raise UsageError(
+            f"{cluster.path}: no `{VARIABLE}:` settings",
+            hint="`nbops init` writes an inventory that has them",
+        )
+    magic = _magic(options, run_id, root)
+    world = cluster.world(magic)
+    for host in cluster.inventory.hosts:
+        cluster.endpoint(host)
+    name = settings.common.cluster if settings else ""
+    forks = options.forks or (settings.common.ssh.forks if settings else None) or FORKS
+    journal = Journal(journal_path(), _entry(options, run_id, name, runbook, cluster))
+    shown: Observer = observer(json=options.json, plain=options.plain, verbosity=options.verbosity)
+    bus = Bus([shown, journal], cluster.masker)
+    holder: list[Run] = []
+
+    def fence_of(host: str) -> Fence | None:
+        lock = holder[0].lock if holder else None
+        return lock.fence() if lock is not None and host in cluster.inventory.hosts else None
+
+    prepared = Run(
+        request=RunRequest(
+            run=run_id,
+            command=options.command,
+            operator=operator(),
+            runbook=runbook,
+            root=root,
+            world=world,
+            cluster=name,
+            strict=options.strict,
+            choice=Choice(
+                tags=options.tags,
+                skip_tags=options.skip_tags,
+                start_at_task=options.start_at_task,
+            ),
+            check=options.check,
+            diff=options.diff,
+            forks=forks,
+        ),
+        actions=actions,
+        templar=Templar((root,)),
+        journal=journal,
+        connections=Connections(
+            Pool(run_id, stop=stop, emit=bus, fence_of=fence_of), cluster.endpoint
+        ),
+        match=lambda pattern: match_hosts(cluster.inventory, pattern, options.limit),
+        load=include_loader(actions, root),
+        identity_of=cluster.root_identity,
+        bus=bus,
+        stop=stop,
+        masker=cluster.masker,
+    )
+    holder.append(prepared)
+    return prepared
+
+
+def _magic(options: RunOptions, run_id: str, root: Path) -> dict[str, Any]:
+    return {
+        "playbook_dir": str(root.absolute()),
+        "inventory_dir": str(options.inventory.parent.absolute()),
+        "inventory_file": str(options.inventory.absolute()),
+        "ansible_check_mode": options.check,
+        "ansible_diff_mode": options.diff,
+        "ansible_verbosity": options.verbosity,
+        "ansible_run_tags": list(options.tags) or ["all"],
+        "ansible_skip_tags": list(options.skip_tags),
+        "ansible_limit": options.limit,
+        "nbops_run": run_id,
+        "nbops_operator": operator(),
+        "nbops_command": options.command,
+    }
+
+
+def _entry(
+    options: RunOptions, run_id: str, name: str, runbook: Runbook, cluster: Cluster
+) -> RunEntry:
+    inventory = {host: cluster.inventory.vars_of(host) for host in cluster.inventory.hosts}
+    plan = as_json(
+        {
+            "runbook": {str(path): path.read_text("utf-8") for path in runbook.files},
+            "inventory": inventory,
+            "extra": options.extra_vars,
+            "limit": options.limit,
+            "tags": options.tags,
+            "skip_tags": options.skip_tags,
+            "check": options.check,
+        }
+    )
+    plan = cluster.masker.text(plan)
+    return RunEntry(
+        run=run_id,
+        command=options.command,
+        cluster=name,
+        operator=operator(),
+        inventory=str(options.inventory.absolute()),
+        runbook=str(options.runbook.absolute()),
+        plan_hash=hashlib.sha256(plan.encode()).hexdigest(),
+        plan=plan,
+    )
