@@ -86,6 +86,11 @@ def run(options: RunOptions) -> int:
     cluster = Cluster(options.inventory, options.extra_vars)
     actions = catalog()
     runbook = load_runbook(options.runbook, actions)
+    if options.strict and cluster.settings is None:
+        raise UsageError(
+            f"{cluster.path}: no `{VARIABLE}:` settings",
+            hint="`nbops init` writes an inventory that has them",
+        )
     for play in runbook.plays:
         if isinstance(play.hosts, str) and "{{" not in play.hosts:
             match_hosts(cluster.inventory, play.hosts, options.limit)
@@ -172,11 +177,6 @@ class Cluster:
 def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: Runbook) -> Run:
     run_id, stop, root = new_run_id(), Stop(), options.runbook.parent
     settings = cluster.settings
-    if options.strict and settings is None:
-        raise UsageError(
-            f"{cluster.path}: no `{VARIABLE}:` settings",
-            hint="`nbops init` writes an inventory that has them",
-        )
     magic = _magic(options, run_id, root)
     world = cluster.world(magic)
     for host in cluster.inventory.hosts:
