@@ -188,7 +188,15 @@ def _differs(name: str, args: AptArgs, seen: Seen) -> bool:
 
 def command(args: AptArgs, what: str, names: Sequence[str], *, simulate: bool) -> str:
     """One call of apt-get."""
-    words = ["apt-get", "-y", "-q", "-o", f"DPkg::Lock::Timeout={args.lock_timeout}"]
+    words = [
+        "apt-get",
+        "-y",
+        "-q",
+        "-o",
+        "Dpkg::Use-Pty=0",
+        "-o",
+        f"DPkg::Lock::Timeout={args.lock_timeout}",
+    ]
     for one in args.dpkg_options.split(","):
         words += ["-o", quote(f"Dpkg::Options::=--{one}")]
     words += ["-s"] if simulate else []

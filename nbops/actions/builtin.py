@@ -8,6 +8,7 @@ from nbops.actions.api import Action
 from nbops.actions.apt import AptAction, PackageAction
 from nbops.actions.assertion import AssertAction
 from nbops.actions.command import CommandAction, ShellAction
+from nbops.actions.copy import CopyAction
 from nbops.actions.debug import DebugAction
 from nbops.actions.fail import FailAction
 from nbops.actions.file import FileAction
@@ -19,6 +20,7 @@ from nbops.actions.script import ScriptAction
 from nbops.actions.set_fact import SetFactAction
 from nbops.actions.stat import StatAction
 from nbops.actions.systemd import ServiceAction, SystemdAction
+from nbops.actions.template import TemplateAction
 from nbops.actions.uri import UriAction
 from nbops.actions.wait_for import WaitForAction
 from nbops.actions.wait_for_connection import WaitForConnectionAction
@@ -28,6 +30,8 @@ BUILTIN: tuple[Action[Any], ...] = (
     ShellAction(),
     RawAction(),
     ScriptAction(),
+    CopyAction(),
+    TemplateAction(),
     FileAction(),
     StatAction(),
     UriAction(),

@@ -91,11 +91,12 @@ def plan(
     )
 
 
-def place_script(files: Sequence[Placement], validate: str | None = None) -> str:
-    """The script that puts the files in place, one after the other."""
-    lines = [LOOK, _PLACE, check_function(validate)]
-    lines += [_call(file) for file in files]
-    return "".join(lines)
+def place_script(
+    files: Sequence[Placement], validate: str | None = None, *, before: str = "", after: str = ""
+) -> str:
+    """The script that puts the files in place, one after the other, with lines around it."""
+    lines = [LOOK, _PLACE, check_function(validate), before]
+    return "".join([*lines, *(_call(file) for file in files), after])
 
 
 def check_function(validate: str | None) -> str:

@@ -129,11 +129,9 @@ def _write(goal: Goal, content: bytes, sha1: str, found: Found, ctx: ActionConte
         return Result(changed=True, diff=diff)
     staged = ctx.stage(goal.content)
     file = place.plan(staged, found.path, found.rights, found.existing, backup=goal.backup)
-    script = place.place_script([file], goal.validate)
-    if not found.parent:
-        script = make_folders(posixpath.dirname(found.path), found.rights, goal.directory_mode) + (
-            script
-        )
+    folder = posixpath.dirname(found.path)
+    new = "" if found.parent else make_folders(folder, found.rights, goal.directory_mode)
+    script = place.place_script([file], goal.validate, before=new)
     placed = place.read_placed(ctx.act(script), [file])
     if isinstance(placed, place.Refused):
         return failed(
