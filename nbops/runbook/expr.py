@@ -11,38 +11,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from jinja2 import BaseLoader, Environment, TemplateError, TemplateNotFound, TemplateSyntaxError
+from jinja2 import Environment
 from jinja2.environment import Template
 from jinja2.exceptions import UndefinedError
 from jinja2.utils import missing
 
 from nbops.base.errors import ActionFailed, NbopsError, Place
 from nbops.base.secret import Secret
-from nbops.base.yamlpos import did_you_mean, place_of
+from nbops.base.yamlpos import place_of
 from nbops.runbook.filters import FILTERS, TESTS
 from nbops.runbook.lookups import GLOBALS, find_file
 from nbops.runbook.sandbox import RunbookEnvironment, Scope, make_environment
-from nbops.runbook.values import OMIT, Missing, as_text, concat, plain, type_name, view
+from nbops.runbook.templates import (
+    HEADER,
+    Loader,
+    compiled,
+    fault,
+    header_options,
+    line_of,
+    pieces,
+    run,
+)
+from nbops.runbook.values import OMIT, Missing, as_text, plain, type_name, view
 
 _MARKS = re.compile(r"\{[{%#]")
-_NAME = re.compile(r"^'(\w+)' is undefined")
-_HEADER = "#jinja2:"
-_HEADER_OPTIONS = (
-    *(
-        f"{kind}_{end}_string"
-        for kind in ("block", "variable", "comment")
-        for end in ("start", "end")
-    ),
-    "line_statement_prefix",
-    "line_comment_prefix",
-    "trim_blocks",
-    "lstrip_blocks",
-    "newline_sequence",
-    "keep_trailing_newline",
-)
 _active: ContextVar[tuple[tuple[int, str], ...]] = ContextVar("_active", default=())
 
 __all__ = ["OMIT", "Layer", "Templar", "Variables", "is_template"]
@@ -127,7 +121,7 @@ class Variables(Mapping[str, Any]):
         try:
             return plain(value)
         except UndefinedError as error:
-            raise _fault(error, None, self) from None
+            raise fault(error, None, self) from None
 
     def __contains__(self, name: object) -> bool:
         return any(name in layer.values for layer in self._layers)
@@ -180,7 +174,7 @@ class Templar:
         self._equip(inline, inline.overlay())
 
     def _equip(self, inline: Environment, files: Environment) -> None:
-        loader = _Loader(self._folders)
+        loader = Loader(self._folders)
         self._inline = inline.overlay(loader=loader)
         assert isinstance(self._inline, RunbookEnvironment)  # noqa: S101
         self._inline.raw_strings = True
@@ -219,7 +213,7 @@ class Templar:
             try:
                 return self.evaluate(value, variables, place)
             except UndefinedError as error:
-                raise _fault(error, place, variables) from None
+                raise fault(error, place, variables) from None
         if isinstance(value, Mapping):
             pairs = (
                 (key, self.render(item, variables, place_of(value, (key,)) or place))
@@ -239,18 +233,18 @@ class Templar:
         into an undefined value or an error."""
         template = self._templates.get(text)
         if template is None:
-            template = _compile(lambda: self._inline.from_string(text), place)
+            template = compiled(lambda: self._inline.from_string(text), place)
             self._templates[text] = template
-        return _run(template, self._scope(variables), place)
+        return run(template, self._scope(variables), place)
 
     def expression(
         self, text: str, variables: Mapping[str, Any], place: Place | None = None
     ) -> Any:
         """An expression without braces (`debug: var=…`) as plain data."""
         try:
-            return _run(self._expression(text, place), self._scope(variables), place)
+            return run(self._expression(text, place), self._scope(variables), place)
         except UndefinedError as error:
-            raise _fault(error, place, variables) from None
+            raise fault(error, place, variables) from None
 
     def condition(
         self, expr: Any, variables: Mapping[str, Any], place: Place | None = None
@@ -301,24 +295,24 @@ class Templar:
         """As `text`, within a scope that an expression has already."""
         place = Place(name, 1)
         given = dict(options or {})
-        if template.startswith(_HEADER):
+        if template.startswith(HEADER):
             line, _, template = template.partition("\n")
-            given |= _header_options(line, place)
+            given |= header_options(line, place)
         environment = self._files.overlay(**given) if given else self._files
-        compiled = _compile(lambda: environment.from_string(template), place, name)
+        ready = compiled(lambda: environment.from_string(template), place, name)
         try:
-            return as_text(_pieces(compiled, scope))
+            return as_text(pieces(ready, scope))
         except NbopsError:
             raise
         except Exception as error:
-            raise _fault(error, _line_of(error, compiled, name), None) from error
+            raise fault(error, line_of(error, ready, name), None) from error
 
     def _expression(self, text: str, place: Place | None) -> Template:
         found = self._conditions.get(text)
         if found is None:
             environment = self._files
             assert isinstance(environment, RunbookEnvironment)  # noqa: S101
-            found = _compile(lambda: environment.expression(text), place)
+            found = compiled(lambda: environment.expression(text), place)
             self._conditions[text] = found
         return found
 
@@ -332,86 +326,3 @@ def in_braces(condition: str) -> bool:
     """Whether a condition was written as one template: allowed, though not needed."""
     text = condition.strip()
     return text.startswith(("{{", "{%")) and text.endswith(("}}", "%}"))
-
-
-class _Loader(BaseLoader):
-    """Finds what a template includes, within the folders of the runbook."""
-
-    def __init__(self, folders: Sequence[Path]) -> None:
-        self._folders = folders
-
-    def get_source(
-        self,
-        environment: Environment,  # noqa: ARG002
-        template: str,
-    ) -> tuple[str, str, None]:
-        """The text and path of a template."""
-        path = find_file(template, self._folders, "templates")
-        try:
-            return path.read_text(encoding="utf-8"), str(path), None
-        except (OSError, UnicodeDecodeError) as error:
-            raise TemplateNotFound(template, f"{path}: {error}") from None
-
-
-def _compile(make: Any, place: Place | None, name: str | None = None) -> Template:
-    try:
-        template: Template = make()
-    except TemplateSyntaxError as error:
-        where = Place(name, error.lineno) if name else place
-        raise ActionFailed(f"Syntax error in template: {error.message}", place=where) from None
-    return template
-
-
-def _pieces(template: Template, scope: Scope) -> list[Any]:
-    context = template.new_context(scope)  # type: ignore[arg-type]
-    return list(template.root_render_func(context))
-
-
-def _run(template: Template, scope: Scope, place: Place | None) -> Any:
-    try:
-        return plain(concat(_pieces(template, scope)))
-    except (NbopsError, UndefinedError):
-        raise
-    except Exception as error:
-        raise _fault(error, place, None) from error
-
-
-def _fault(
-    error: Exception, place: Place | None, variables: Mapping[str, Any] | None
-) -> ActionFailed:
-    """An error of Jinja2 or of a filter in the user's words."""
-    if isinstance(error, UndefinedError):
-        text = error.message or "a value is undefined"
-        name = _NAME.match(text)
-        hint = did_you_mean(name[1], variables) if name and variables else None
-        return ActionFailed(text, place=place, hint=hint)
-    if isinstance(error, RecursionError):
-        return ActionFailed("the template is nested too deeply, or calls itself", place=place)
-    if isinstance(error, TemplateError):
-        return ActionFailed(str(error.message), place=place)
-    return ActionFailed(f"Error rendering template: {error}", place=place)
-
-
-def _line_of(error: BaseException, template: Template, name: str) -> Place:
-    """The line of a template file that an error comes from."""
-    line = 1
-    step: TracebackType | None = error.__traceback__
-    while step is not None:
-        found = step.tb_frame.f_globals.get("__jinja_template__")
-        if isinstance(found, Template):
-            line = found.get_corresponding_lineno(step.tb_lineno)
-            name = name if found is template else str(found.filename or name)
-        step = step.tb_next
-    return Place(name, line)
-
-
-def _header_options(line: str, place: Place) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    for pair in line.removeprefix(_HEADER).split(","):
-        key, colon, value = (part.strip() for part in pair.partition(":"))
-        if not colon or key not in _HEADER_OPTIONS:
-            hint = did_you_mean(key, _HEADER_OPTIONS)
-            raise ActionFailed(f"`{pair}` is no option of Jinja2", place=place, hint=hint)
-        text = value.strip("'\"")
-        options[key] = {"true": True, "false": False}.get(text.lower(), text)
-    return options

@@ -14,7 +14,6 @@ from typing import Any
 from jinja2 import Undefined, nodes
 from jinja2.compiler import CodeGenerator, Frame, operators
 from jinja2.environment import Template
-from jinja2.exceptions import SecurityError, UndefinedError
 from jinja2.lexer import TokenStream
 from jinja2.nativetypes import NativeCodeGenerator
 from jinja2.parser import Parser
@@ -22,8 +21,8 @@ from jinja2.runtime import Context, Macro
 from jinja2.sandbox import SandboxedEnvironment
 from jinja2.utils import Cycler, Joiner, Namespace, missing
 
-from nbops.base.errors import ActionFailed, NbopsError
 from nbops.base.secret import Secret
+from nbops.runbook.guard import guarded_filters, guarded_tests, withheld
 from nbops.runbook.values import (
     MapView,
     Missing,
@@ -35,28 +34,6 @@ from nbops.runbook.values import (
     mark,
     plain,
     take,
-)
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-# Filters that move values about without reading them: secrets stay in place within.
-STRUCTURAL_FILTERS = _words(
-    "batch combine count dict2items dictsort difference extract first flatten groupby intersect "
-    "items items2dict last length list map product rekey_on_member reject rejectattr reverse "
-    "select selectattr slice subelements symmetric_difference type_debug union unique zip "
-    "zip_longest"
-)
-# Filters that take any value, undefined ones and secrets too, and pass it on.
-OPEN_FILTERS = _words("d default mandatory ternary")
-# Filters whose result tells nothing of the secret that was read.
-TELLING_NOTHING = _words("bool count length type_debug")
-OPEN_TESTS = _words("defined undefined")
-SHALLOW_TESTS = _words(
-    "callable change changed failed failure falsy iterable mapping none number sequence skip "
-    "skipped string success succeeded successful truthy unreachable reachable"
 )
 
 
@@ -215,13 +192,13 @@ class RunbookEnvironment(SandboxedEnvironment):
             right = list(right) if isinstance(right, SeqView) else right
             return (left if isinstance(left, tuple) else list(left)) + right
         (a, secret), (b, too) = take(left), take(right)
-        result = _withheld(secret or too, lambda: self.binop_table[operator](a, b))
+        result = withheld(secret or too, lambda: self.binop_table[operator](a, b))
         return mark(result) if secret or too else result
 
     def call_unop(self, context: Context, operator: str, arg: Any) -> Any:  # noqa: ARG002
         """`+x` and `-x`."""
         value, secret = take(arg)
-        result = _withheld(secret, lambda: self.unop_table[operator](value))
+        result = withheld(secret, lambda: self.unop_table[operator](value))
         return mark(result) if secret else result
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -262,7 +239,7 @@ class RunbookEnvironment(SandboxedEnvironment):
         def method(*args: Any, **kwargs: Any) -> Any:
             given = [take(arg)[0] for arg in args]
             named = {key: take(value)[0] for key, value in kwargs.items()}
-            return mark(_withheld(True, lambda: found(*given, **named)))
+            return mark(withheld(True, lambda: found(*given, **named)))
 
         return method
 
@@ -290,7 +267,7 @@ class RunbookEnvironment(SandboxedEnvironment):
             *(value for value, _ in given),
             **{key: value for key, (value, _) in named.items()},
         )
-        result = _withheld(secret, call)
+        result = withheld(secret, call)
         return mark(result) if secret else result
 
     def _tokenize(
@@ -332,68 +309,8 @@ def _doubled(tokens: Iterator[tuple[int, str, str]]) -> Iterator[tuple[int, str,
         yield line, kind, text
 
 
-def _withheld(secret: bool, operation: Callable[[], Any]) -> Any:
-    """Run an operation; when it read a secret, its error must not tell the value."""
-    if not secret:
-        return operation()
-    try:
-        return operation()
-    except (NbopsError, UndefinedError, SecurityError):
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold the secret
-        kind = type(error).__name__
-        raise ActionFailed(f"{kind} in an operation on a secret; its text is withheld") from None
-
-
-def guarded_filters(filters: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
-    """Filters that may be given secrets, views and undefined values."""
-    result = {}
-    for name, function in filters.items():
-        if name in OPEN_FILTERS:
-            result[name] = function
-        else:
-            result[name] = _guard(
-                function, name in STRUCTURAL_FILTERS, mark=name not in TELLING_NOTHING
-            )
-    return result
-
-
-def guarded_tests(tests: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
-    """Tests that may be given secrets, views and undefined values."""
-    return {
-        name: function
-        if name in OPEN_TESTS
-        else _guard(function, name in SHALLOW_TESTS, mark=False)
-        for name, function in tests.items()
-    }
-
-
-def _guard(
-    function: Callable[..., Any], structural: bool, *, mark: bool = True
-) -> Callable[..., Any]:
-    skip = 1 if hasattr(function, "jinja_pass_arg") else 0
-    marking = globals()["mark"]
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        values = args[skip:]
-        if structural and not isinstance(values[0], Secret):
-            for value in (*values, *kwargs.values()):
-                fail_if_missing(value)
-            return function(*args, **kwargs)
-        given = [take(value) for value in values]
-        named = {key: take(value) for key, value in kwargs.items()}
-        secret = any(found for _, found in [*given, *named.values()])
-        work = functools.partial(
-            function,
-            *args[:skip],
-            *(value for value, _ in given),
-            **{key: value for key, (value, _) in named.items()},
-        )
-        result = _withheld(secret, work)
-        return marking(result) if secret and mark else result
-
-    return call
+def _with_long_names(short: dict[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+    return short | {f"ansible.builtin.{name}": function for name, function in short.items()}
 
 
 def make_environment(
@@ -415,8 +332,8 @@ def make_environment(
         | options
     )
     every: Any = environment
-    every.filters = guarded_filters({**every.filters, **filters})
-    every.tests = guarded_tests({**every.tests, **tests})
+    every.filters = _with_long_names(guarded_filters({**every.filters, **filters}))
+    every.tests = _with_long_names(guarded_tests({**every.tests, **tests}))
     environment.globals.pop("lipsum", None)
     environment.globals.update(extra_globals)
     return environment
