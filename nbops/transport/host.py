@@ -26,14 +26,13 @@ from nbops.transport import files, jobs
 from nbops.transport.jobs import JobMissing, Output
 from nbops.transport.script import Job
 from nbops.transport.session import Fence, JobReport, Watch
+from nbops.transport.shelf import StreamShelf, Use
 from nbops.transport.stream import DeadlinePassed, Link, Stream, WireBroken
 
 T = TypeVar("T")
 
 RECONNECT = 120.0  # seconds in which a broken connection must be had again
-STREAMS = 6  # at once on one link; sshd allows ten channels (MaxSessions), kill needs one
 _BREAKS = 8  # broken streams in a row, without any output between, until it is given up
-_FARE_WELL = 3.0  # seconds given to the end of a probe that the user interrupted
 
 
 class HostSession:
@@ -58,11 +57,9 @@ class HostSession:
         self._fence = fence
         self._reconnect = reconnect
         self._connecting = threading.Lock()
-        self._link: Link | None = None
+        self._shelf: StreamShelf | None = None
         self._was_connected = False
-        self._idle: dict[Identity, list[Stream]] = {}
-        self._idle_turn = threading.Lock()
-        self._room = threading.BoundedSemaphore(STREAMS)
+        self._identities: set[Identity] = set()
 
     @property
     def host(self) -> str:
@@ -89,13 +86,13 @@ class HostSession:
     def kill(self, step: str, identity: Identity = LOGIN) -> None:
         """See `Session`. May be called from another thread while `run` waits for the job."""
         job = Job.of(self._run, step)
-        self._with(identity, lambda stream: jobs.kill(stream, job), urgent=True)
+        self._with(identity, lambda stream: jobs.kill(stream, job), Use.KILL)
 
     def stage(self, content: bytes | Path, identity: Identity = LOGIN) -> str:
         """See `Session`."""
 
         def send(stream: Stream) -> str:
-            return files.stage(stream, self._open_link(), content, identity, self._stop)
+            return files.stage(stream, self._open().link, content, identity, self._stop)
 
         return self._with(files.carrier(content, identity), send)
 
@@ -109,14 +106,13 @@ class HostSession:
 
     def close(self, *, sweep: bool = False) -> None:
         """See `Session`. Sweeps the folder of every identity that was used."""
-        with self._idle_turn:
-            identities = tuple(self._idle)
         try:
             if sweep and self._was_connected:
-                for identity in identities:
+                for identity in tuple(self._identities):
                     self._with(identity, jobs.sweep)
         finally:
-            self._drop()
+            with self._connecting:
+                self._drop()
 
     def _probe(self, command: Command, output: Output, deadline: Deadline) -> int:
         with self._stream(command.identity) as stream:
@@ -131,7 +127,7 @@ class HostSession:
                 raise
 
     def _job(self, command: Command, job: Job, output: Output, deadline: Deadline) -> int:
-        with self._stream(command.identity) as stream:
+        with self._stream(command.identity, Use.JOB) as stream:
             try:
                 return jobs.run(
                     stream, command, job, output=output, deadline=deadline, fence=self._fence()
@@ -161,7 +157,7 @@ class HostSession:
         process = stream.process
         if process is not None:
             self._with(
-                identity, lambda other: jobs.kill_stream(other, process, stream.mark), urgent=True
+                identity, lambda other: jobs.kill_stream(other, process, stream.mark), Use.KILL
             )
 
     def _mended(self, attempt: Callable[[], T], output: Output, *, fresh: bool = False) -> T:
@@ -192,10 +188,10 @@ class HostSession:
                 size = output.sizes
                 self._stop.sleep(min(1.0, 0.05 * breaks))
 
-    def _with(self, identity: Identity, use: Callable[[Stream], T], *, urgent: bool = False) -> T:
+    def _with(self, identity: Identity, ask: Callable[[Stream], T], use: Use = Use.QUESTION) -> T:
         def attempt() -> T:
-            with self._stream(identity, urgent=urgent) as stream:
-                return use(stream)
+            with self._stream(identity, use) as stream:
+                return ask(stream)
 
         try:
             return self._mended(attempt, Output(), fresh=True)
@@ -206,55 +202,37 @@ class HostSession:
             ) from None
 
     @contextlib.contextmanager
-    def _stream(self, identity: Identity, *, urgent: bool = False) -> Iterator[Stream]:
-        """A stream of this identity for the caller alone; kept for the next one if it can be.
-
-        An urgent one does not wait for room.
-        """
-        if not urgent:
-            while not self._room.acquire(timeout=0.2):
-                self._stop.check()
+    def _stream(self, identity: Identity, use: Use = Use.QUESTION) -> Iterator[Stream]:
+        """A stream of this identity for the caller alone; kept for the next one if it can be."""
+        shelf = self._open()
+        self._identities.add(identity)
+        stream = shelf.take(identity, use, self._stop)
         try:
-            link = self._open_link()
-            stream = self._take(identity, link)
-            try:
-                yield stream
-            finally:
-                self._give_back(identity, link, stream)
+            yield stream
         finally:
-            if not urgent:
-                self._room.release()
-
-    def _take(self, identity: Identity, link: Link) -> Stream:
-        with self._idle_turn:
-            kept = self._idle.setdefault(identity, [])
-            if kept:
-                return kept.pop()
-        return Stream.open(link, self._host, self._run, identity, self._stop)
-
-    def _give_back(self, identity: Identity, link: Link, stream: Stream) -> None:
-        with self._idle_turn:
-            if stream.usable and link is self._link:
-                self._idle[identity].append(stream)
-                return
-        stream.close()
+            shelf.give_back(stream)
 
     def _alive(self) -> bool:
-        link = self._link
-        return link is not None and link.alive
+        shelf = self._shelf
+        return shelf is not None and shelf.link.alive
 
-    def _open_link(self) -> Link:
+    def _open(self) -> StreamShelf:
+        """The streams of a link that lives."""
         with self._connecting:
-            if self._link is not None and self._link.alive:
-                return self._link
+            if self._shelf is not None and self._shelf.link.alive:
+                return self._shelf
             self._drop()
             if self._was_connected:
-                self._link = self._connect_again()
+                link = self._connect_again()
             else:
                 self._stop.check()
-                self._link = self._connect()
+                link = self._connect()
                 self._was_connected = True
-            return self._link
+            self._shelf = StreamShelf(
+                link,
+                lambda identity: Stream.open(link, self._host, self._run, identity, self._stop),
+            )
+            return self._shelf
 
     def _connect_again(self) -> Link:
         """The link anew, with back-off. Raises ConnectionLost when it cannot be had in time."""
@@ -277,15 +255,9 @@ class HostSession:
         return link
 
     def _drop(self) -> None:
-        link, self._link = self._link, None
-        with self._idle_turn:
-            streams = [stream for kept in self._idle.values() for stream in kept]
-            for kept in self._idle.values():
-                kept.clear()
-        for stream in streams:
-            stream.close()
-        if link is not None:
-            link.close()
+        shelf, self._shelf = self._shelf, None
+        if shelf is not None:
+            shelf.close()
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -81,6 +81,7 @@ class LocalLink:
     """This machine."""
 
     alive = True
+    streams = 64
 
     def open(self, command: str) -> LocalWire:
         """See `Link`."""

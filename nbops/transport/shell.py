@@ -85,7 +85,8 @@ nbops_begin() { # MARK FOLDER LIVE OUT ERR FENCE NUMBER
   elif [ ! -r "$6" ]; then
     nbops_end "$1" "fence unreadable"; return
   else
-    { nbops_granted "$6" "$7" && nbops_start; } 9<"$6"
+    nbops_g=${6%/*}/guard; [ -r "$nbops_g" ] || nbops_g=$6
+    { nbops_granted "$6" "$7" && nbops_start; } 9<"$nbops_g"
   fi
   case $? in
     0) ;;
@@ -103,7 +104,7 @@ nbops_begin() { # MARK FOLDER LIVE OUT ERR FENCE NUMBER
   [ -s "$nbops_d/pid" ] || { exec 5<&- 6<&-; rm -rf -- "$nbops_d"; nbops_end "$1" folder; return; }
   nbops_finish "$1"
 }
-nbops_granted() { # FENCE NUMBER, the record open as 9
+nbops_granted() { # FENCE NUMBER; open as 9 is what its writers lock: `guard` beside it, or itself
   ! command -v flock >/dev/null || flock -s 9 || return 1
   nbops_n=; read -r nbops_n nbops_s <"$1"
   case $nbops_n in ''|*[!0-9]*) nbops_n=unreadable; return 3;; esac

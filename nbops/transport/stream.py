@@ -58,6 +58,10 @@ class Link(Protocol):
     def alive(self) -> bool:
         """Whether wires can still be opened, as far as is known."""
 
+    @property
+    def streams(self) -> int:
+        """How many wires may be open at once."""
+
     def open(self, command: str) -> Wire:
         """Run `command` on the host. Raises WireBroken when the link is down."""
 
