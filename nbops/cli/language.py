@@ -8,7 +8,7 @@ import typer
 
 from nbops.base.errors import UsageError
 from nbops.base.yamlpos import did_you_mean
-from nbops.cli import show, wire
+from nbops.cli import show
 from nbops.cli.options import Output, expand
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ def actions(
     ] = None,
 ) -> None:
     """The actions that a runbook may use, or all about one of them."""
+    from nbops.cli import wire
+
     catalog = wire.catalog()
     specs = sorted(catalog, key=lambda spec: spec.name)
     if name is None:
@@ -54,7 +56,7 @@ def _show_action(spec: ActionSpec) -> None:
             "" if one["default"] is None else str(one["default"]),
             one["description"],
         )
-        for name, one in _arguments(spec).items()
+        for name, one in sorted(_arguments(spec).items(), key=lambda one: not one[1]["required"])
     ]
     if rows:
         show.text("")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import typer
 
 from nbops import __version__
 from nbops.base.errors import NbopsError, UsageError
-from nbops.cli import lab, language, run, show
+from nbops.cli import begin, lab, language, run, show
 
 INTERRUPTED = 130
 
@@ -26,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+begin.add_to(app)
 run.add_to(app)
 language.add_to(app)
 lab.add_to(app)
@@ -48,6 +50,9 @@ def _options(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command that `argv` (default: the process's own arguments) names, and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # for terminals that know few letters
     arguments = list(sys.argv[1:] if argv is None else argv)
     code = call(arguments)
     _let_go()

@@ -30,7 +30,15 @@ def deploy(
     """Bring the cluster to what the inventory says. A second run changes nothing."""
     inventory = target.inventory_path(inventory_file)
     path = runbooks.find("deploy", inventory)
-    _carry_out(target, choice, output, command="deploy", runbook=path, inventory=inventory)
+    _carry_out(
+        target,
+        choice,
+        output,
+        command="deploy",
+        runbook=path,
+        inventory=inventory,
+        strict=True,
+    )
 
 
 def run(

@@ -68,7 +68,7 @@ def recap(event: RunEnded) -> list[Line]:
 def short_recap(event: RunEnded) -> list[Line]:
     """The recap with hosts of the same counts on one line, the worst last."""
     groups: dict[tuple[int, ...], list[str]] = {}
-    for host in sorted(event.recap):
+    for host in event.recap:
         key = tuple(event.recap[host].get(name, 0) for name in COUNTS)
         groups.setdefault(key, []).append(one_line(host))
     ordered = sorted(groups.items(), key=lambda group: (group[0][2] + group[0][3], group[1]))
@@ -83,17 +83,18 @@ def short_recap(event: RunEnded) -> list[Line]:
 
 
 def closing(event: RunEnded, *, command: str = "", check: bool = False) -> list[Line]:
-    """How it ended: in one line when it went well, with all that is known when not."""
+    """How it ended, in one line. What ended a run that failed is an error, and whoever ran it
+    shows that with its hints; the message of one that went well is shown here."""
     took = f" in {duration(event.seconds)}"
     subject = command or "run"
     if event.exit_code == 0:
         words = f"{subject}: done{took}, {_changes(event.recap, check)}"
-        return [line(Span(words, Tone.GOOD)), *_message(event.message, Tone.STRONG)]
+        return [line(Span(words, Tone.GOOD)), *block(event.message, indent="  ")]
     end = _ENDS.get(event.exit_code, f"ended with {event.exit_code}")
     hosts = _lost(event.recap)
     where = f" on {names(hosts)}" if hosts and event.exit_code in {1, 3, 6} else ""
     words = f"{subject}: {end}{where}, after {duration(event.seconds)} (exit {event.exit_code})"
-    return [line(Span(words, Tone.BAD)), *_message(event.message, Tone.BAD)]
+    return [line(Span(words, Tone.BAD))]
 
 
 def problems(error: NbopsError) -> list[Line]:
@@ -134,7 +135,3 @@ def _lost(recap: Mapping[str, Mapping[str, int]]) -> list[str]:
         for host, counts in recap.items()
         if counts.get("failed", 0) or counts.get("unreachable", 0)
     )
-
-
-def _message(text: str, tone: Tone) -> list[Line]:
-    return block(text, indent="  ", tone=tone) if text.strip() else []

@@ -94,20 +94,24 @@ def cut(one: Line, width: int) -> Line:
 
 
 def _rows(waiting: list[tuple[str, Waiting]], now: float, most: int, width: int) -> list[Line]:
-    """Those that have something to say first; of many only some, and how many more."""
-    ordered = sorted(waiting, key=lambda one: not one[1].message)
-    shown = ordered if len(ordered) <= most else ordered[: most - 1]
-    column = min(_COLUMN, max((len(one_line(name)) for name, _ in shown), default=0))
-    rows = []
-    for name, one in shown:
-        host = one_line(name)
-        host = f"{host[: column - 1]}…" if len(host) > column else host.ljust(column)
-        took = duration(max(0.0, now - one.since))
-        room = width - column - len(took) - 6
-        message = one_line(one.message)
-        message = message if len(message) <= room else f"{message[: max(0, room - 1)]}…"
-        rows.append(line("  ", host, "  ", message, "  " if message else "", Span(took, Tone.DIM)))
-    if len(ordered) > len(shown):
-        more = f"and {len(ordered) - len(shown):,} more"
-        rows.append(line("  ", Span(more, Tone.DIM)))
+    """A row for each that has something to say; the others together, and how many more."""
+    speaking = [(one_line(name), one) for name, one in waiting if one.message]
+    silent = [one_line(name) for name, one in waiting if not one.message]
+    shown = speaking[: most - 1]
+    silent = [name for name, _ in speaking[most - 1 :]] + silent
+    column = min(_COLUMN, max((len(name) for name, _ in shown), default=0))
+    rows = [_row(name, one, now, column, width) for name, one in shown]
+    if silent:
+        rows.append(line("  ", Span(names(silent, most=5), Tone.DIM)))
     return rows
+
+
+def _row(name: str, one: Waiting, now: float, column: int, width: int) -> Line:
+    took = duration(max(0.0, now - one.since))
+    room = width - column - len(took) - 6
+    host = _short(name, column).ljust(column)
+    return line("  ", host, "  ", _short(one_line(one.message), room), "  ", Span(took, Tone.DIM))
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: max(0, most - 1)]}…"

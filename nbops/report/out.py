@@ -36,11 +36,7 @@ class Out:
         if self.broken:
             return
         try:
-            self._stream.write(self._encodable(text) + "\n")
+            self._stream.write(f"{text}\n")
             self._stream.flush()
         except (OSError, ValueError):
             self.broken = True
-
-    def _encodable(self, text: str) -> str:
-        encoding = getattr(self._stream, "encoding", None) or "utf-8"
-        return text.encode(encoding, "backslashreplace").decode(encoding)

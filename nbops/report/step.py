@@ -91,8 +91,11 @@ def failure(event: StepEnded, verbosity: int = 0) -> list[Line]:
 
 def spoken(event: StepEnded) -> list[Line]:
     """What a task such as `debug` was written to say."""
-    if event.message:
-        return block(event.message, indent="      ")
+    said = event.result.get("msg", event.message)
+    if isinstance(said, list | tuple):
+        return [part for one in said for part in block(str(one), indent="      ")]
+    if said:
+        return block(str(said), indent="      ")
     rest = {key: value for key, value in event.result.items() if key not in _BOOKKEEPING}
     shown: list[Line] = []
     for key, value in rest.items():

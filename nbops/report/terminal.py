@@ -56,6 +56,16 @@ class _SteadyConsole(Console):
         return False
 
 
+class _Picture:
+    """Drawn anew whenever rich asks for it, so that it is never older than what is above it."""
+
+    def __init__(self, draw: Callable[[], Group]) -> None:
+        self._draw = draw
+
+    def __rich__(self) -> Group:
+        return self._draw()
+
+
 class TerminalObserver:
     """Shows events live on `console` (default: standard output)."""
 
@@ -75,9 +85,10 @@ class TerminalObserver:
         self._busy = False
         self._command = ""
         self._check = False
+        self._gone = False
         self._live = Live(
+            _Picture(self._draw),
             console=self._console,
-            get_renderable=self._draw,
             refresh_per_second=_REFRESH,
             transient=True,
             redirect_stdout=False,
@@ -98,19 +109,29 @@ class TerminalObserver:
 
     def close(self) -> None:
         """Take the live part off the screen; what scrolled above it stays."""
-        self._live.stop()
+        self._guarded(self._live.stop)
 
     def _one(self, event: Event) -> None:
         if isinstance(event, RunEnded):
-            self._live.stop()
+            self._guarded(self._live.stop)
         elif not self._live.is_started:
-            self._live.start()
+            self._guarded(self._live.start)
         # The drawing thread holds the console's lock when it asks for the scene: so nothing
         # is printed while the scene is held.
         with self._state:
             lines = self._take(event)
         if lines:
-            self._console.print(*[_text(one) for one in lines], sep="\n", soft_wrap=True)
+            shown = [_text(one) for one in lines]
+            self._guarded(lambda: self._console.print(*shown, sep="\n", soft_wrap=True))
+
+    def _guarded(self, draw: Callable[[], None]) -> None:
+        """A terminal that went away ends the report and not the run."""
+        if self._gone:
+            return
+        try:
+            draw()
+        except OSError:
+            self._gone = True
 
     @singledispatchmethod
     def _take(self, event: Event) -> list[Line]:
