@@ -106,7 +106,9 @@ def problem_lines(problem: Problem) -> list[Line]:
     """One problem: `file:line:column: what is wrong`, and the hint under it."""
     place = f"{problem.place}: " if problem.place else ""
     rows = block(problem.message, indent="", tone=Tone.BAD)
-    first = line(Span(place, Tone.STRONG), Span("error: ", Tone.BAD), *rows[0].spans)
+    first = line(
+        Span(place, Tone.STRONG), Span("error: ", Tone.BAD), *(rows[0].spans if rows else ())
+    )
     hint = block(problem.hint, indent="      ") if problem.hint else []
     if hint:
         hint[0] = line("  hint: ", hint[0].text.strip())

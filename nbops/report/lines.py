@@ -57,7 +57,12 @@ def line(*parts: str | Span) -> Line:
 def block(
     text: str, *, indent: str, tone: Tone = Tone.PLAIN, most: int | None = None
 ) -> list[Line]:
-    """Text of several lines, each behind `indent`; of a long one the last `most` lines."""
+    """Text of several lines, each behind `indent`; of a long one the last `most` lines.
+
+    No lines for no text.
+    """
+    if not text.strip():
+        return []
     rows = clean(text).rstrip("\n").split("\n")
     left_out = 0 if most is None else max(0, len(rows) - most)
     shown = [line(indent, Span(row.expandtabs(8), tone)) for row in rows[left_out:]]

@@ -32,29 +32,28 @@ class Scene:
         rows = max(1, min(MOST_ROWS, height - 4))
         if self.tally is not None:
             waiting: Iterable[tuple[str, Waiting]] = self.tally.waiting.items()
-            head = [self._head(self.tally, now)]
+            head = [self._head(self.tally, now, width)]
         else:
             waiting = self.parts.items()
             head = []
         shown = [*head, *_rows(list(waiting), now, rows, width)]
         return [cut(one, width) for one in shown]
 
-    def _head(self, tally: Tally, now: float) -> Line:
-        phase = f"{one_line(self.phase)} › " if self.phase else ""
-        parts: list[str | Span] = [
-            Span(phase, Tone.DIM),
-            Span(one_line(tally.started.task), Tone.STRONG),
-        ]
+    def _head(self, tally: Tally, now: float, width: int) -> Line:
         total = len(tally.started.hosts)
+        asides: list[str | Span] = []
         if total > 1:
-            parts.append(f"  {len(tally.ended)} of {total} hosts")
+            asides.append(f"  {len(tally.ended)} of {total} hosts")
         bad = len(tally.of(Status.FAILED)) + len(tally.of(Status.UNREACHABLE))
         if bad:
-            parts += [", ", Span(f"{bad} failed", Tone.BAD)]
-        parts.append(Span(f"  {duration(max(0.0, now - tally.started.time))}", Tone.DIM))
+            asides.append(Span(f"  {bad} failed", Tone.BAD))
+        asides.append(Span(f"  {duration(now - tally.started.time)}", Tone.DIM))
         if self.maintenance is not None:
-            parts += ["  ", Span(f"503 for {duration(now - self.maintenance)}", Tone.WARNING)]
-        return line(*parts)
+            asides.append(Span(f"  503 for {duration(now - self.maintenance)}", Tone.WARNING))
+        phase = f"{one_line(self.phase)} › " if self.phase else ""
+        task = one_line(tally.started.task)
+        room = width - len(line(phase, *asides).text)
+        return line(Span(phase, Tone.DIM), Span(_short(task, room), Tone.STRONG), *asides)
 
 
 def summary(tally: Tally, now: float) -> Line | None:
