@@ -138,8 +138,11 @@ def _other_format(path: Path, name: str, line: int) -> UsageError:
 
 
 def _folders(path: Path, also: Sequence[Path]) -> list[Path]:
-    folders = {one.resolve(): one for one in reversed([path.parent, *also])}
-    return list(reversed(folders.values()))
+    """The folder of the inventory, then the others, none of them twice."""
+    folders: dict[Path, Path] = {}
+    for folder in (path.parent, *also):
+        folders.setdefault(folder.resolve(), folder)
+    return list(folders.values())
 
 
 def _variable_files(

@@ -49,6 +49,8 @@ def _split(pattern: str) -> list[str]:
         parts = [pattern]
     else:
         parts = _PART.findall(pattern)
+        if _PART.sub("", pattern).strip(": \t\n"):
+            raise UsageError(f"host pattern `{pattern}`: a bracket without its other half")
     return [part.strip() for part in parts if part.strip()]
 
 
@@ -89,8 +91,8 @@ def _evaluate(inventory: Inventory, parts: list[str]) -> list[str]:
 
 
 def _one(inventory: Inventory, name: str) -> list[str]:
-    if not name:
-        raise UsageError("`&` and `!` in a host pattern need a name behind them")
+    if name in {"", "~"}:
+        raise UsageError("`&`, `!` and `~` in a host pattern need a name behind them")
     if name in inventory.hosts:
         return [name]
     match = None if name.startswith("~") else _SUBSCRIPT.fullmatch(name)

@@ -146,13 +146,13 @@ def _flag(options: SshOptions, word: str, words: Iterator[str]) -> None:
 
 
 def split_option(text: str) -> tuple[str, str]:
-    """`Key=value`, `Key = value` or `Key value`, the quotes around the value taken off."""
+    """`Key=value`, `Key = value` or `Key value`; quotes stay where they are."""
     cut = next((place for place, sign in enumerate(text) if sign in "= \t"), len(text))
-    value = text[cut:].strip()
-    value = value.removeprefix("=").strip()
-    if len(value) > 1 and value[0] == value[-1] == '"':
-        value = value[1:-1]
-    return text[:cut], value
+    return text[:cut], text[cut:].strip().removeprefix("=").strip()
+
+
+def _unquoted(value: str) -> str:
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
 
 
 def _option(options: SshOptions, name: str, value: str) -> None:
@@ -169,7 +169,7 @@ def _option(options: SshOptions, name: str, value: str) -> None:
         options.wrong.append((f"ssh option `{_TAKEN[key]}` lacks its value", None))
         return
     try:
-        _take(options, key, value)
+        _take(options, key, value if key == "userknownhostsfile" else _unquoted(value))
     except ValueError as error:
         hint = KEEP_STRICT if key in {"stricthostkeychecking", "userknownhostsfile"} else None
         options.wrong.append((f"ssh option `{_TAKEN[key]}`: {error}", hint))
@@ -231,9 +231,12 @@ def _jump(text: str) -> Jump:
 
 
 def parse_known_hosts(value: str) -> tuple[Path, ...]:
-    """One or more files; `~` is the home folder. Raises ValueError for `none` and /dev/null."""
+    """One or more files, quoted where there are spaces; `~` is the home folder.
+
+    Raises ValueError for `none`, /dev/null, and what is no list of files.
+    """
     paths = []
-    for word in value.split():
+    for word in shlex.split(value):
         if word in {"none", "/dev/null"}:
             raise ValueError(f"`{word}` would know no host")
         if "%" in word or "$" in word:

@@ -50,7 +50,7 @@ def inventory_schema() -> dict[str, Any]:
             "type": ["object", "null"],
             "properties": {
                 **variables,
-                "nocobase": {"anyOf": [{"$ref": f"{_DEFS}settings"}, {"type": "null"}]},
+                "nocobase": {"$ref": f"{_DEFS}settings"},
             },
         },
         "group": {
