@@ -62,11 +62,12 @@ def remove_half_built(cache: Path) -> None:
 
 
 def remove_unused(cache: Path, keep: Iterable[Path]) -> None:
-    """Remove older base trees but those in `keep`. The caller holds the cache's lock."""
+    """Remove older base trees, but those in `keep`: the trees that labs stand on."""
     kept = {*keep, path_of(cache, recipe.fingerprint())}
-    for folder in cache.glob(f"{_TREE}*"):
-        if folder not in kept:
-            run(["rm", "-rf", "--one-file-system", folder], deadline=300)
+    with folder_lock(cache, deadline=BUILD_DEADLINE):
+        for folder in cache.glob(f"{_TREE}*/"):
+            if folder not in kept:
+                run(["rm", "-rf", "--one-file-system", folder], deadline=300)
 
 
 def mirror() -> str:

@@ -19,7 +19,7 @@ from nbops.lab.shell import run
 from nbops.lab.state import Record, write_file
 
 UPGRADE_VERSION = "2.2.16"
-_REGISTRY_DEADLINE = 20
+_REGISTRY_DEADLINE = 60
 
 
 class Images(Protocol):

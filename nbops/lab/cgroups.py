@@ -8,6 +8,10 @@ The groups lie at `nbops-lab/NAME/HOST` below the top of each hierarchy, as thos
 Docker's cgroupfs driver do. On the unified hierarchy a group with members cannot hand
 controllers down, so the programs that watch over the machines are in a group beside
 (`watch`), never in one between.
+
+Tried: one hierarchy a controller, on a box without systemd; and a unified hierarchy without
+controllers (the kernel's were taken by the old ones). Handing controllers down is written
+after cgroups(7) and was not tried.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from nbops.lab import base, bringup, cgroups, checks, inventory, machine, networ
 from nbops.lab.bringup import Images
 from nbops.lab.events import LabStep
 from nbops.lab.layout import Machine, Shape, check_name, check_shape, choose_subnet, find_machine
+from nbops.lab.limits import raise_limits, restore_limits
 from nbops.lab.locks import folder_lock
 from nbops.lab.machine import Site
 from nbops.lab.state import CACHE, STATE_ROOT, Folders, Record, read_record, write_record
@@ -206,8 +207,7 @@ class Lab:
             self.folders.root.rmdir()
             raise
         with self._with_all_labs():
-            others = [read_record(Folders(path)) for path in self._state_root.iterdir()]
-            taken = [other.subnet.network for other in others if other is not None]
+            taken = [other.subnet.network for other in self._all_records()]
             subnet = choose_subnet([*taken, *network.networks_in_use()])
             record = Record(self.name, subnet, shape, recipe.fingerprint())
             write_record(self.folders, record)
@@ -218,6 +218,28 @@ class Lab:
         checks.check_disk(self.folders.root, room, f"a lab of {shape.nodes} nodes")
         if not base.path_of(self._cache, recipe.fingerprint()).is_dir():
             checks.check_disk(self._cache, checks.BASE_GIGABYTES, "the machines' base tree")
+
+    def _all_records(self) -> list[Record]:
+        found = []
+        for path in filter(Path.is_dir, self._state_root.iterdir()):
+            with suppress(LabError):  # a broken record holds nothing; its lab's `down` says so
+                found.append(read_record(Folders(path)))
+        return [record for record in found if record is not None]
+
+    def _have_base(self, record: Record) -> None:
+        """The base tree that the lab was made on; a lab never changes it under its disks."""
+        tree = base.path_of(self._cache, record.base)
+        if tree.is_dir():
+            return
+        if record.base != recipe.fingerprint():
+            raise LabError(
+                f"the base tree of the lab {self.name!r} is gone: {tree}",
+                hint=f"`nbops lab down --name {self.name}`, then `up` again",
+            )
+        base.ensure(self._cache, self._emit)
+        with self._with_all_labs():
+            kept = [base.path_of(self._cache, each.base) for each in self._all_records()]
+            base.remove_unused(self._cache, kept)
 
     def _bring_up(self, record: Record) -> None:
         site = self._site(record)
@@ -231,9 +253,9 @@ class Lab:
             images = pool.submit(
                 bringup.link_images, site, record, self._cache, self._images, self._emit
             )
-            if site.base == base.path_of(self._cache, recipe.fingerprint()):
-                base.ensure(self._cache, self._emit)
+            self._have_base(record)
             with self._with_all_labs():
+                raise_limits(self._state_root)
                 if not network.is_made(self.name, record.subnet):
                     network.make(self.name, record.subnet)
             bringup.prepare(site, pool)
@@ -251,6 +273,7 @@ class Lab:
             remove.remove(self.name, self.folders, record.subnet if record else None)
             if not list_labs(self._state_root):
                 network.remove_guard()
+                restore_limits(self._state_root)
         base.sweep(self._cache)
 
     def _step(self, name: str, message: str, seconds: float = 0.0) -> None:

@@ -15,7 +15,6 @@ SYSTEM_PACKAGES = (
     "systemd",
     "systemd-sysv",
     "dbus",
-    "libpam-systemd",
     "openssh-server",
     "sudo",
     "iproute2",
@@ -55,8 +54,6 @@ QUIET_UNITS = (
     "haproxy.service",
     "rsync.service",
     "sshd-keygen.service",
-    "console-getty.service",
-    "getty@tty1.service",
     "apt-daily.timer",
     "apt-daily-upgrade.timer",
     "dpkg-db-backup.timer",
@@ -67,6 +64,7 @@ QUIET_UNITS = (
 
 # Of no use in a machine that shares the box's kernel, or failing there.
 MASKED_UNITS = (
+    "console-getty.service",
     "dev-hugepages.mount",
     "sys-kernel-config.mount",
     "sys-kernel-debug.mount",

@@ -15,7 +15,7 @@ from nbops.lab import cgroups, network
 from nbops.lab.lab import Lab, list_labs
 from nbops.lab.layout import App, Subnet, find_machine
 from nbops.lab.shell import last_lines
-from nbops.lab.state import STATE_ROOT, read_record
+from nbops.lab.state import CACHE, STATE_ROOT, read_record
 
 NSPAWN = Path("/run/systemd/nspawn")
 
@@ -48,17 +48,17 @@ def no_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def new_lab(no_images: Path) -> Iterator[Callable[[], Rehearsal]]:
+def new_lab(no_images: Path) -> Iterator[Callable[..., Rehearsal]]:
     """Makes labs under names of their own; those that stand at the end are removed."""
     made: list[Rehearsal] = []
 
     def images(app: App, versions: Sequence[str], cache: Path, emit: Emit) -> Path:
         return no_images
 
-    def make() -> Rehearsal:
+    def make(cache: Path = CACHE) -> Rehearsal:
         events: list[Event] = []
         name = f"t-{uuid.uuid4().hex[:8]}"
-        made.append(Rehearsal(Lab(name, events.append, images=images), events))
+        made.append(Rehearsal(Lab(name, events.append, cache=cache, images=images), events))
         return made[-1]
 
     yield make
@@ -68,7 +68,7 @@ def new_lab(no_images: Path) -> Iterator[Callable[[], Rehearsal]]:
 
 
 @pytest.fixture(scope="session")
-def two_nodes(new_lab: Callable[[], Rehearsal]) -> Rehearsal:
+def two_nodes(new_lab: Callable[..., Rehearsal]) -> Rehearsal:
     """A lab that stands, with two nodes, shared by all tests that do no harm to it."""
     rehearsal = new_lab()
     rehearsal.lab.up(2, "sample")
@@ -95,7 +95,7 @@ def traces(name: str, subnet: Subnet | None) -> list[str]:
         places += NSPAWN.glob(f"*/*-{subnet.number}")
     if not list_labs():
         found += [f"route {line}" for line in _lines(["ip", "route"], "blackhole 198.18.")]
-        places += NSPAWN.glob("*/*")
+        places += [*NSPAWN.glob("*/*"), *STATE_ROOT.glob("*")]
     return found + [f"path {place}" for place in places if place.exists()]
 
 

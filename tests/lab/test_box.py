@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nbops.base.errors import LabError
-from nbops.lab import base, checks, recipe
+from nbops.lab import base, checks, limits, recipe
 from nbops.lab.cgroups import Mode, hierarchies
 from nbops.lab.mounts import parse_mounts, under
 from nbops.lab.network import route_networks
@@ -20,6 +20,7 @@ LEGACY = """\
 41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
 """
 UNIFIED = "31 23 0:28 / /sys/fs/cgroup rw,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
+INSTANCES = "fs/inotify/max_user_instances"
 ARCHIVES = """\
 http://vendor.example/debian|Vendor|main|stable
 http://archive.example/debian-security/|Debian-Security|main|bookworm-security
@@ -93,6 +94,33 @@ def test_a_changed_recipe_changes_the_fingerprint(monkeypatch: pytest.MonkeyPatc
     before = recipe.fingerprint()
     monkeypatch.setattr(recipe, "SERVICE_PACKAGES", (*recipe.SERVICE_PACKAGES, "rabbitmq-server"))
     assert recipe.fingerprint() != before
+
+
+def _settings(root: Path, instances: int) -> Path:
+    for name in limits.NEEDED:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("999999\n", encoding="ascii")
+    (root / INSTANCES).write_text(f"{instances}\n", encoding="ascii")
+    return root
+
+
+def test_a_low_limit_is_raised_and_put_back(tmp_path: Path) -> None:
+    settings = _settings(tmp_path / "sys", 128)
+    limits.raise_limits(tmp_path, settings)
+    limits.raise_limits(tmp_path, settings)
+    assert (settings / INSTANCES).read_text(encoding="ascii") == "4096\n"
+    limits.restore_limits(tmp_path, settings)
+    assert (settings / INSTANCES).read_text(encoding="ascii") == "128\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["sys"]
+
+
+def test_a_limit_that_is_high_enough_or_was_set_since_stays(tmp_path: Path) -> None:
+    settings = _settings(tmp_path / "sys", 128)
+    limits.raise_limits(tmp_path, settings)
+    (settings / INSTANCES).write_text("5000\n", encoding="ascii")
+    limits.restore_limits(tmp_path, settings)
+    assert (settings / INSTANCES).read_text(encoding="ascii") == "5000\n"
+    assert (settings / "fs/inotify/max_user_watches").read_text(encoding="ascii") == "999999\n"
 
 
 def test_no_root_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,13 +20,13 @@ from nbops.base.errors import LabError
 from nbops.lab.events import LabStep
 from nbops.lab.lab import Lab, list_labs
 from nbops.lab.network import RANGE
-from nbops.lab.state import STATE_ROOT, read_record
+from nbops.lab.state import CACHE, STATE_ROOT, read_record
 from tests.lab.conftest import Rehearsal, traces
 
 pytestmark = pytest.mark.lab
 
 HOSTS = ["registry", "lb", "db", "cache", "node1", "node2"]
-NewLab = Callable[[], Rehearsal]
+NewLab = Callable[..., Rehearsal]
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -262,6 +262,22 @@ def test_down_leaves_nothing_of_an_up_that_was_killed(
     assert traces(rehearsal.lab.name, record.subnet if record else None) == []
 
 
+def test_a_killed_build_of_the_base_tree_leaves_nothing(
+    new_lab: NewLab, no_images: Path, tmp_path: Path
+) -> None:
+    rehearsal = new_lab(tmp_path)
+    up = _up_alone(rehearsal.lab.name, no_images, tmp_path)
+    until = time.monotonic() + 60
+    while not list(tmp_path.glob("building-*/root/debootstrap")) and time.monotonic() < until:
+        time.sleep(0.05)
+    time.sleep(1)
+    up.send_signal(signal.SIGKILL)
+    up.wait()
+    rehearsal.lab.down()
+    assert [path.name for path in tmp_path.iterdir()] == ["base.log"]
+    assert str(tmp_path) not in _all_commands()
+
+
 def test_up_clears_away_an_up_that_was_killed(new_lab: NewLab, no_images: Path) -> None:
     rehearsal = new_lab()
     up = _up_alone(rehearsal.lab.name, no_images)
@@ -314,11 +330,15 @@ def test_up_ends_with_the_inventorys_path_and_lets_go_of_its_output(
     rehearsal.lab.down()
 
 
-def _up_alone(name: str, images: Path) -> subprocess.Popen[str]:
+def _up_alone(name: str, images: Path, cache: Path = CACHE) -> subprocess.Popen[str]:
     script = Path(__file__).with_name("up_alone.py")
-    command = [sys.executable, script, name, "1", images]
+    command = [sys.executable, script, name, "1", images, cache]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def _runs(rehearsal: Rehearsal, host: str) -> bool:
     return next(m for m in rehearsal.lab.status().machines if m.host == host).running
+
+
+def _all_commands() -> str:
+    return subprocess.run(["ps", "axwwe"], capture_output=True, text=True, check=True).stdout

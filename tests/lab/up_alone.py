@@ -1,4 +1,4 @@
-"""`up` in a process of its own, so that a test can kill it: NAME NODES IMAGES_FOLDER."""
+"""`up` in a process of its own, so that a test can kill it: NAME NODES IMAGES_FOLDER CACHE."""
 
 import sys
 from collections.abc import Sequence
@@ -10,15 +10,16 @@ from nbops.lab.layout import App
 
 
 def main() -> None:
-    name, nodes, folder = sys.argv[1:]
+    name, nodes, folder, cache = sys.argv[1:]
 
-    def images(app: App, versions: Sequence[str], cache: Path, emit: Emit) -> Path:
+    def images(app: App, versions: Sequence[str], _: Path, emit: Emit) -> Path:
         return Path(folder)
 
     def silent(event: Event) -> None:
         pass
 
-    sys.stdout.write(f"{Lab(name, silent, images=images).up(int(nodes), 'sample')}\n")
+    lab = Lab(name, silent, cache=Path(cache), images=images)
+    sys.stdout.write(f"{lab.up(int(nodes), 'sample')}\n")
 
 
 main()
