@@ -7,6 +7,7 @@ pulled by nbops alone, so that a start can never bring another one (`pull_policy
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import yaml
@@ -53,10 +54,10 @@ class Compose:
 
     def image_script(self, image: str) -> str:
         """Prints id and digests, or nothing when the image is not there."""
-        form = quote('{{.Id}} {{join .RepoDigests " "}}')
+        form = quote("{{.Id}}{{range .RepoDigests}} {{.}}{{end}}")
         return f"""\
-docker version >/dev/null || exit 1
-docker image inspect --format {form} {quote(image)} 2>/dev/null || true
+id=$(docker image ls --quiet {quote(image)}) || exit 1
+[ -z "$id" ] || docker image inspect --format {form} {quote(image)}
 """
 
     def read_image(self, output: str) -> ImageState:
@@ -154,6 +155,7 @@ def _service(plan: NodePlan) -> dict[str, object]:
     return {
         "image": _plain(plan.image),
         "container_name": container(plan),
+        "hostname": re.sub("[^A-Za-z0-9-]", "-", plan.host)[:63],
         "pull_policy": "never",
         "restart": "no",
         "stop_grace_period": f"{_GRACE}s",
