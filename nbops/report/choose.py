@@ -21,6 +21,11 @@ def observer(*, json: bool = False, plain: bool = False, verbosity: int = 0) -> 
     return PlainObserver(sys.stdout, verbosity=verbosity)
 
 
+def recorded(*, json: bool = False, verbosity: int = 0) -> Observer:
+    """The observer for events of the past: nothing in them is live."""
+    return JsonObserver(sys.stdout) if json else PlainObserver(sys.stdout, verbosity=verbosity)
+
+
 def is_live() -> bool:
     """Whether standard output is a terminal that can show a live view."""
     return sys.stdout.isatty() and os.environ.get("TERM") not in {None, "", "dumb"}

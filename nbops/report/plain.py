@@ -95,9 +95,11 @@ class PlainObserver:
             return
         tally.take(event)
         details = step.details(event, self._verbosity)
-        if details or self._alone(event, tally):
+        repeats = step.is_whole_loop(event) and event.host in tally.told
+        repeats = repeats and event.status is not Status.IGNORED
+        if (details or self._alone(event, tally)) and not repeats:
             self._print(step.headline(event), *details)
-            tally.ended.pop(event.host, None)
+            tally.told.add(event.host)
         if tally.done:
             self._flush()
 
@@ -143,7 +145,7 @@ class PlainObserver:
         if tally is None:
             return
         for status in Status:
-            hosts = tally.of(status)
+            hosts = [host for host in tally.of(status) if host not in tally.told]
             if hosts:
                 word = Span(f"{status:<{step.WIDTH}}", step.TONES[status])
                 who = names(hosts) if len(hosts) <= FEW else count(len(hosts), "host")

@@ -36,6 +36,11 @@ def is_item(event: StepEnded) -> bool:
     return event.item is not None
 
 
+def is_whole_loop(event: StepEnded) -> bool:
+    """Whether this sums up items that have been told one by one."""
+    return event.item is None and "results" in event.result
+
+
 def label(event: StepEnded) -> str:
     """The host, with its delegate and the item of a loop: `node1 -> lb (item a)`."""
     where = f"{event.host} -> {event.delegate}" if event.delegate else event.host
@@ -76,8 +81,8 @@ def details(event: StepEnded, verbosity: int = 0) -> list[Line]:
 def failure(event: StepEnded, verbosity: int = 0) -> list[Line]:
     """Why a step failed: the whole message, exit status, what it wrote."""
     result = event.result
-    if "results" in result:
-        return []  # the items have said it
+    if is_whole_loop(event):
+        return []
     shown: list[Line] = []
     message = event.message.strip()
     if "\n" in message or len(message) > 300:

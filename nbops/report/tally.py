@@ -19,10 +19,12 @@ class Waiting:
 
 @dataclass
 class Tally:
-    """One task while it runs. Times are those of the events."""
+    """One task while it runs. Times are those of the events; `told` are the hosts of which a
+    report has said what there is to say."""
 
     started: TaskStarted
     ended: dict[str, Status] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
     waiting: dict[str, Waiting] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

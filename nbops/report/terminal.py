@@ -172,7 +172,7 @@ class TerminalObserver:
         if tally is not None and tally.started.step == event.step:
             tally.take(event)
         details = step.details(event, self._verbosity)
-        own = details or step.is_bad(event) or self._verbosity
+        own = (details or step.is_bad(event) or self._verbosity) and not step.is_whole_loop(event)
         lines = [step.headline(event, indent="    "), *details] if own else []
         if tally is not None and tally.done:
             lines += self._finish(event.time)
