@@ -6,6 +6,7 @@ names the hop, the cause and the next step.
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -120,6 +121,7 @@ def _transport(hop: Hop, kinds: tuple[str, ...]) -> Callable[..., paramiko.Trans
             sock, disabled_algorithms=disabled_algorithms, packetizer_class=Packets
         )
         transport.name = f"ssh {hop.label}"
+        transport.handshake_timeout = hop.connect_timeout
         options = transport.get_security_options()
         wanted = [kind for name in kinds for kind in _signatures(name)]
         options.key_types = [k for k in wanted if k in options.key_types] + [
@@ -138,6 +140,10 @@ class Dialer:
     """Opens links. What all links of a run share is read once: configurations, keys."""
 
     def __init__(self, accepted: Callable[[str], None]) -> None:
+        # What paramiko logs is told by the errors as well; without a handler it goes to stderr.
+        log = logging.getLogger("paramiko")
+        if not log.handlers:
+            log.addHandler(logging.NullHandler())
         self._accepted = accepted
         self._config = Config(ssh_config=paramiko.SSHConfig(), lazy=True)
         self._credentials = Credentials()

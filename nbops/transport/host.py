@@ -133,6 +133,12 @@ class HostSession:
                     stream, command, job, output=output, deadline=deadline, fence=self._fence()
                 )
             except DeadlinePassed:
+                # It may have ended in time while the connection was away.
+                outcome = self.look(command.step, command.identity).outcome
+                if outcome is not None:
+                    output.clear()
+                    output.take(outcome.stdout, outcome.stderr)
+                    return outcome.status
                 self.kill(command.step, command.identity)
                 raise self._too_late(command) from None
             except JobMissing:
@@ -261,5 +267,6 @@ class HostSession:
 
 
 def _may_pass(error: BaseException) -> bool:
-    """Whether trying again may help: a host that does not answer, not one that refuses."""
-    return isinstance(error, HostUnusable) and error.fault is HostFault.UNREACHABLE
+    """Whether trying again may help. A host that is starting refuses logins for a while; one
+    with another key than before is another host."""
+    return isinstance(error, HostUnusable) and error.fault is not HostFault.WRONG_HOST_KEY

@@ -96,7 +96,7 @@ nbops_begin() { # MARK FOLDER LIVE OUT ERR FENCE NUMBER
   esac
   exec 5<"$nbops_d/out" 6<"$nbops_d/err"
   while :; do
-    [ -z "$3" ] || ( sleep "$3"; kill -USR1 $$ ) </dev/null >/dev/null 2>&1 &
+    [ -z "$3" ] || ( sleep "$3"; kill -USR1 $$ ) </dev/null >/dev/null 2>&1 8>&- &
     wait "$nbops_p"
     kill -0 "$nbops_p" 2>/dev/null || break
     [ -z "$3" ] || nbops_emit
