@@ -29,15 +29,15 @@ def find_file(name: str, folders: Sequence[Path], sub: str) -> Path:
     Raises ActionFailed when there is none, RefusedError when it lies outside all `folders`.
     """
     roots = [Path(os.path.realpath(folder)) for folder in folders]
-    outside = None
+    outside = False
     for folder in folders:
         for candidate in (folder / sub / name, folder / name):
             real = Path(os.path.realpath(candidate))
             if not any(real.is_relative_to(root) for root in roots):
-                outside = outside or candidate
+                outside = True
             elif real.is_file():
                 return candidate
-    if outside is not None:
+    if outside:
         raise RefusedError(
             f"`{name}` is outside the runbook's folder",
             hint="put the file beside the runbook and name it from there",

@@ -1,0 +1,50 @@
+"""Prints, as JSON, what ansible-core makes of the expressions in `expressions.py`.
+
+Run as a program of its own: ansible-core changes jinja2 for the whole process.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
+from ansible.template import Templar, trust_as_template
+from expressions import CONDITIONS, TEMPLATES, VARIABLES
+
+
+def trusted(value: Any) -> Any:
+    """A value as ansible-core sees what stands in a playbook."""
+    if isinstance(value, str):
+        return trust_as_template(value)
+    if isinstance(value, list):
+        return [trusted(item) for item in value]
+    if isinstance(value, dict):
+        return {key: trusted(item) for key, item in value.items()}
+    return value
+
+
+def answer(function: Callable[[Any], Any], text: Any) -> dict[str, Any]:
+    """The value, or the error, that a template or condition gives."""
+    try:
+        return {"value": function(trusted(text))}
+    except Exception as error:  # noqa: BLE001 - every error is an answer
+        return {"error": str(error)}
+
+
+def main() -> None:
+    """Answer all expressions."""
+    init_plugin_loader([])
+    templar = Templar(DataLoader(), variables=trusted(VARIABLES))
+    answers = {
+        "templates": [answer(templar.template, text) for text in TEMPLATES],
+        "conditions": [answer(templar.evaluate_conditional, text) for text in CONDITIONS],
+    }
+    json.dump(answers, sys.stdout, default=list)
+
+
+if __name__ == "__main__":
+    main()
