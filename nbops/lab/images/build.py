@@ -15,13 +15,12 @@ from nbops.base.errors import LabError
 from nbops.base.events import Emit
 from nbops.lab.base import mirror
 from nbops.lab.events import LabStep
-from nbops.lab.images import storage
+from nbops.lab.images import pack, storage
 from nbops.lab.images.oci import PackedLayer
-from nbops.lab.images.pack import LAYER_FILE, pack, packed
 from nbops.lab.images.plan import REQUIRED_PACKAGES, Layer, Plan, plan
 from nbops.lab.images.storage import RegistryStorage
 from nbops.lab.locks import folder_lock
-from nbops.lab.shell import run, tied
+from nbops.lab.shell import run
 
 BUILD_DEADLINE = 1800
 ROOM_NEEDED = 6 * 10**9
@@ -56,7 +55,8 @@ def _build(wanted: Plan, home: Path, folder: Path, emit: Emit) -> RegistryStorag
     layers = _ensure_layers(wanted.layers, home, emit)
     images = storage.stored_images(wanted, layers)
     files = {
-        layers[layer.key].digest: _folder_of(layer, home) / LAYER_FILE for layer in wanted.layers
+        layers[layer.key].digest: _folder_of(layer, home) / pack.LAYER_FILE
+        for layer in wanted.layers
     }
     building = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=home))
     building.chmod(0o755)
@@ -73,7 +73,7 @@ def _ensure_layers(layers: Sequence[Layer], home: Path, emit: Emit) -> Mapping[s
     """Layers that stand on no other are built side by side, then those that do."""
 
     def ready(layer: Layer) -> tuple[str, PackedLayer]:
-        done = packed(_folder_of(layer, home)) or _build_layer(layer, home, emit)
+        done = pack.packed(_folder_of(layer, home)) or _build_layer(layer, home, emit)
         return layer.key, done
 
     first = [layer for layer in layers if layer.on is None]
@@ -85,36 +85,30 @@ def _ensure_layers(layers: Sequence[Layer], home: Path, emit: Emit) -> Mapping[s
 def _build_layer(layer: Layer, home: Path, emit: Emit) -> PackedLayer:
     began = time.monotonic()
     emit(_step(f"building layer {layer.name}"))
+    env = {"MIRROR": mirror()}
+    if layer.on is not None:
+        env["BELOW"] = str(_folder_of(layer.on, home) / pack.LAYER_FILE)
+    log = home / f"{layer.name}.log"
+    log.unlink(missing_ok=True)
     building = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=home))
-    room = {name: building / name.lower() for name in ("ROOT", "WORK", "FILES", "OUT")}
-    for place in room.values():
-        place.mkdir(mode=0o755)
     try:
-        _write_files(layer, room["FILES"])
-        script = building / "build"
-        script.write_text(layer.script, encoding="utf-8")
-        env = {name: str(path) for name, path in room.items()}
-        env["MIRROR"] = mirror()
-        if layer.on is not None:
-            env["BELOW"] = str(_folder_of(layer.on, home) / LAYER_FILE)
-        log = home / f"{layer.name}.log"
-        log.unlink(missing_ok=True)
-        run(tied(["sh", script]), deadline=BUILD_DEADLINE, env=env, log=log)
-        _write_files(layer, room["ROOT"])
-        done = pack(layer.name, room["ROOT"], room["OUT"])
-        room["OUT"].rename(_folder_of(layer, home))
+        out = pack.build(
+            layer.script,
+            layer.files,
+            building,
+            env,
+            name=layer.name,
+            log=log,
+            deadline=BUILD_DEADLINE,
+        )
+        done = pack.packed(out)
+        out.rename(_folder_of(layer, home))
     finally:
         _remove(building)
+    if done is None:
+        raise LabError(f"the {layer.name} layer went away while it was being made")
     emit(_step(f"layer {layer.name}: {done.size / 1e6:.0f} MB", time.monotonic() - began))
     return done
-
-
-def _write_files(layer: Layer, root: Path) -> None:
-    for path, file in layer.files.items():
-        target = root / path.lstrip("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(file.text, encoding="utf-8")
-        target.chmod(file.mode)
 
 
 def _folder_of(layer: Layer, home: Path) -> Path:

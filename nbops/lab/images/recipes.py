@@ -66,10 +66,13 @@ mkdir storage
 cd node_modules
 find . -type f -name '*.map' -delete
 find . -type f \\( -name '*.d.ts' -o -name '*.d.[cm]ts' -o -name '*.flow' \\) -delete
-find . -path ./@nocobase -prune -o -type f \\( -iname '*.md' -o -name '*.ts' -o -name '*.[cm]ts' \\
+find . -path './@nocobase/*/src' -prune -o -type f \\( -name '*.ts' -o -name '*.[cm]ts' \\
     -o -name '*.tsx' \\) -exec rm -f {{}} +
+find . -path ./@nocobase -prune -o -type f -iname '*.md' -exec rm -f {{}} +
 find . -type d \\( -name __tests__ -o -name .github \\) -prune -exec rm -rf {{}} +
-rm -rf @types @*/*-musl node-sql-parser/umd
+rm -rf @types @*/*-musl node-sql-parser/umd mathjs/lib/browser moment/src \\
+    @nocobase/plugin-ai/dist/ai/docs/nocobase/* \\
+    @nocobase/plugin-flow-engine/dist/node_modules/@ant-design/icons-svg/inline*
 cp -R "$WORK/tools/node_modules/yarn" "$ROOT/usr/local/lib/yarn"
 ln -s ../lib/yarn/bin/yarn.js "$ROOT/usr/local/bin/yarn"
 chown -R 0:0 "$ROOT"
