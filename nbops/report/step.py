@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -97,15 +98,12 @@ def failure(event: StepEnded, verbosity: int = 0) -> list[Line]:
 def spoken(event: StepEnded) -> list[Line]:
     """What a task such as `debug` was written to say."""
     said = event.result.get("msg", event.message)
-    if isinstance(said, list | tuple):
-        return [part for one in said for part in block(str(one), indent="      ")]
     if said:
-        return block(str(said), indent="      ")
+        return block(_written(said), indent="      ")
     rest = {key: value for key, value in event.result.items() if key not in _BOOKKEEPING}
     shown: list[Line] = []
     for key, value in rest.items():
-        text = value if isinstance(value, str) else repr(plain_data(value))
-        shown += block(f"{key} = {text}", indent="      ")
+        shown += block(f"{key}: {_written(value)}", indent="      ")
     return shown
 
 
@@ -131,10 +129,21 @@ def _output(result: Mapping[str, Any], most: int | None) -> list[Line]:
     return shown
 
 
+def _written(value: Any) -> str:
+    """A value as people read it: text as it is, a list of texts as lines, the rest as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list | tuple) and value and all(isinstance(one, str) for one in value):
+        return "\n".join(value)
+    data = plain_data(value)
+    short = json.dumps(data, ensure_ascii=False)
+    return short if len(short) <= 90 else json.dumps(data, ensure_ascii=False, indent=2)
+
+
 def _short(item: Any) -> str:
     if isinstance(item, str):
         return _cut(item, 60)
-    return _cut(str(plain_data(item)), 60)
+    return _cut(json.dumps(plain_data(item), ensure_ascii=False), 60)
 
 
 def _cut(text: str, most: int) -> str:

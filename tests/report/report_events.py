@@ -41,9 +41,7 @@ def task(
     action: str = "command",
     handler: bool = False,
 ) -> TaskStarted:
-    return TaskStarted(
-        time=time, step=name, task=name, action=action, hosts=hosts, handler=handler
-    )
+    return TaskStarted(time=time, step=name, task=name, action=action, hosts=hosts, handler=handler)
 
 
 def progress(name: str, host: str, message: str, *, time: float = 0) -> StepProgress:
