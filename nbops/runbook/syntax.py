@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -43,7 +43,7 @@ def expression_problems(text: str, place: Place | None) -> list[Problem]:
         if "{{" in text:
             hint = "a condition is an expression already: write its variables without `{{ }}`"
         return [Problem(f"Syntax error in expression: {error.message}", place, hint)]
-    return list(_unknown(tree, place))
+    return [*_unknown(tree, place), *_nested(tree.find_all(nodes.Const), place)]
 
 
 def parse_expression(text: str) -> nodes.Template:
@@ -118,3 +118,11 @@ def _unknown(tree: nodes.Template, place: Place | None) -> Iterator[Problem]:
             why = lookups.refusal(str(call.args[0].value))
             if why:
                 yield Problem(why, place)
+            yield from _nested(call.args[1:], place)
+
+
+def _nested(found: Iterable[nodes.Node], place: Place | None) -> Iterator[Problem]:
+    for node in found:
+        if isinstance(node, nodes.Const) and "{{" in str(node.value):
+            hint = "write the variable itself: `'a' ~ name`, `x == name`"
+            yield Problem(f"a template within an expression: `{node.value}`", place, hint)
