@@ -20,9 +20,10 @@ _MARK = b"\0placed\0"
 # nb_place STAGED TEMPORARY DEST MODE OWNER KEEP BACKUP: the temporary file lies beside DEST, so
 # that the rename is one step; O_EXCL (set -C) refuses a link that somebody put there.
 # OWNER must be set, KEEP is what the file had before and is set where the user may do so.
+# nb_x is a further file to be removed at the end.
 _PLACE = r"""nb_place() {
-rm -f -- "$2" && (umask 077; set -C; cat -- "$1" > "$2") || exit
-trap 'rm -f -- "$2"' EXIT
+nb_t=$2; rm -f -- "$2" && (umask 077; set -C; cat -- "$1" > "$2") || exit
+trap 'rm -f -- "$nb_t" ${nb_x:+"$nb_x"}' EXIT
 [ -z "$6" ] || chown "$6" -- "$2" 2>/dev/null || :
 [ -z "$5" ] || chown "$5" -- "$2" || exit
 chmod "$4" -- "$2" || exit
@@ -32,7 +33,7 @@ if [ "$7" = 1 ] && [ -e "$3" ]; then
 b=$3.$$.$(date '+%Y-%m-%d@%H:%M:%S~'); cp -p -- "$3" "$b" || exit
 fi
 mv -f -T -- "$2" "$3" || exit
-trap - EXIT
+trap - EXIT; [ -z "$nb_x" ] || rm -f -- "$nb_x"
 printf '\0placed\0%s\0' "$b"
 nb_look "$3"
 }
@@ -95,7 +96,7 @@ def place_script(
     files: Sequence[Placement], validate: str | None = None, *, before: str = "", after: str = ""
 ) -> str:
     """The script that puts the files in place, one after the other, with lines around it."""
-    lines = [LOOK, _PLACE, check_function(validate), before]
+    lines = [LOOK, _PLACE, check_function(validate), "nb_x=\n", before]
     return "".join([*lines, *(_call(file) for file in files), after])
 
 
