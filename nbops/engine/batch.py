@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nbops.engine.hosts import Hosts
@@ -12,11 +12,16 @@ from nbops.engine.variables import PlayVariables
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a host left the ordinary way. `counted` tells whether the recap has it as failed."""
+    """Why a host left the ordinary way.
+
+    `guarded`: a `rescue` around the task may bring it back. `beyond_rescue`: the nearest one
+    is passed over, as it is in Ansible for the hosts on which a failed `run_once` did not run.
+    """
 
     task: str
     result: dict[str, Any]
-    counted: bool = True
+    guarded: bool = False
+    beyond_rescue: bool = False
 
 
 @dataclass
@@ -31,11 +36,12 @@ class Batch:
     states: Hosts
     play: PlayVariables
     max_fail_percentage: float | None = None
+    earlier: int = 0
     failed: dict[str, Failure] = field(default_factory=dict)
     unreachable: dict[str, Failure] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
+    marked: set[str] = field(default_factory=set)
     over: bool = False
-    fatal: bool = False
 
     def live(self, hosts: Iterable[str]) -> list[str]:
         """Those of `hosts` that go on, in their order."""
@@ -51,30 +57,38 @@ class Batch:
         """Take a host off the ordinary way."""
         self.failed[host] = failure
 
-    def fail_others(self, hosts: Sequence[str], task: str, why: str) -> None:
-        """Take further hosts off the way because of another one's failure."""
-        for host in self.live(hosts):
+    def fail_others(self, task: str, why: str, *, beyond_rescue: bool) -> None:
+        """Take all further hosts off the way because of another one's failure."""
+        for host in self.live(self.hosts):
             result = {"changed": False, "failed": True, "msg": why}
-            self.failed[host] = Failure(task, result, counted=False)
+            self.failed[host] = Failure(task, result, beyond_rescue=beyond_rescue)
+            self.marked.add(host)
 
     def rescue(self, hosts: Iterable[str], *, unreachable: bool) -> list[str]:
         """Put failed hosts (and unreachable ones, when asked) back; gives those that were."""
         back = []
         for host in hosts:
-            failure = self.failed.pop(host, None)
-            if failure is None and unreachable:
+            failure = self.failed.get(host)
+            if failure is not None and failure.beyond_rescue:
+                self.failed[host] = replace(failure, beyond_rescue=False)
+                continue
+            if failure is not None:
+                del self.failed[host]
+            elif unreachable:
                 failure = self.unreachable.pop(host, None)
             if failure is None:
                 continue
             state = self.states[host]
-            if failure.counted and state.counts["failed"]:
-                state.counts["failed"] -= 1
-            if failure.counted:
-                state.count("rescued")
             state.set["ansible_failed_task"] = {"name": failure.task}
             state.set["ansible_failed_result"] = failure.result
             back.append(host)
         return back
+
+    def clear_errors(self) -> None:
+        """Forgive what failed: those hosts are done with this play, and in the next again."""
+        self.ended |= self.lost
+        self.failed.clear()
+        self.unreachable.clear()
 
     def hold(self, hosts: Iterable[str]) -> dict[str, Failure]:
         """Let failed hosts go on for a while (`always`, forced handlers); gives what to put
@@ -92,10 +106,11 @@ class Batch:
         return self.failed.keys() | self.unreachable.keys()
 
     def beyond_limit(self) -> bool:
-        """Whether more hosts are lost than `max_fail_percentage` allows."""
+        """Whether more hosts have failed for good than `max_fail_percentage` allows."""
         if self.max_fail_percentage is None:
             return False
-        return len(self.lost) * 100 / len(self.hosts) > self.max_fail_percentage
+        failed = sum(not failure.guarded for failure in self.failed.values()) + self.earlier
+        return failed * 100 / len(self.hosts) > self.max_fail_percentage
 
 
 def batches(hosts: Sequence[str], serial: Any) -> list[tuple[str, ...]]:

@@ -101,7 +101,7 @@ class Call:
             data = {"censored": outcomes.CENSORED, "changed": data.get("changed")}
             diff, item = "", None
             message = outcomes.CENSORED if status is Status.FAILED else ""
-        if outcome is not None and outcome.ignored:
+        if outcome is not None and outcome.ignored and status is Status.FAILED:
             status = Status.IGNORED
         attempt = int(step.data.get("attempts", 1))
         place = StepId(self.task.path, self.host, index, attempt)

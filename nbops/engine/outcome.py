@@ -14,7 +14,9 @@ from nbops.actions.api import Diff, Directive, Result
 from nbops.base.events import Status
 from nbops.base.secret import MASK, Secret
 
-CENSORED = "the output has been hidden due to the fact that 'no_log: true' was specified"
+CENSORED = (
+    "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
+)
 
 
 @dataclass(frozen=True)
@@ -49,22 +51,21 @@ class TaskOutcome:
         """Whether the host is to leave the ordinary way."""
         return self.status is Status.FAILED
 
-    def counts(self) -> tuple[str, ...]:
-        """The counts of the recap that this adds one to, as Ansible counts."""
+    def counts(self, *, rescued: bool = False) -> tuple[str, ...]:
+        """The counts of the recap that this adds one to, as Ansible counts.
+
+        A failure that a `rescue` takes counts as rescued; an include as one for each file.
+        """
         changed = ("changed",) if self.changed else ()
-        match self.status:
-            case Status.FAILED if self.ignored:
-                return ("ok", "ignored", *changed)
-            case Status.FAILED:
-                return ("failed",)
-            case Status.UNREACHABLE if self.ignored:
-                return ("skipped", "ignored")
-            case Status.UNREACHABLE:
-                return ("unreachable",)
-            case Status.SKIPPED:
-                return ("skipped",)
-            case _:
-                return ("ok", *changed)
+        if self.status is Status.FAILED and not self.ignored:
+            return ("rescued",) if rescued else ("failed",)
+        if self.status is Status.UNREACHABLE and not self.ignored:
+            return ("unreachable",)
+        if self.status is Status.SKIPPED:
+            return ("skipped",)
+        if self.ignored:
+            return ("ok", "ignored", *changed)
+        return ("ok",) * len(self.includes) if self.includes else ("ok", *changed)
 
 
 def registered(result: Result) -> dict[str, Any]:

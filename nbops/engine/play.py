@@ -40,9 +40,11 @@ class Player:
     choice: Choice = field(default_factory=Choice)
     phase: str = ""
     started: bool = True
+    lost: set[str] = field(default_factory=set)
 
     def play(self, play: Play) -> bool:
-        """Play it. Gives False when the run is not to go on to the next play.
+        """Play it. Gives False when the run is not to go on to the next play: as in Ansible,
+        when no host of the batch is left. `lost` has all hosts that failed so far.
 
         Raises UsageError when the play's own keywords cannot be evaluated.
         """
@@ -55,10 +57,9 @@ class Player:
             return True
         for members in self._batches(play, hosts, variables):
             batch = self._batch(play, members, variables)
-            if not self._go_through(play, batch):
+            self._go_through(play, batch)
+            if batch.over or len(batch.lost) == len(batch.hosts):
                 return False
-            if len(batch.lost) == len(batch.hosts):
-                return True
         return True
 
     def hosts_of(self, play: Play) -> list[str]:
@@ -92,6 +93,7 @@ class Player:
             states=self.hosts,
             play=variables,
             max_fail_percentage=None if limit is None else float(limit),
+            earlier=sum(self.hosts[host].gone for host in self.parts.store.known()),
         )
         variables.magic |= {
             "ansible_play_hosts": _LiveHosts(batch),
@@ -100,7 +102,7 @@ class Player:
         }
         return batch
 
-    def _go_through(self, play: Play, batch: Batch) -> bool:
+    def _go_through(self, play: Play, batch: Batch) -> None:
         self.parts.emit(PlayStarted(play=str(play.name or play.hosts), hosts=batch.hosts))
         if play.phase and play.phase != self.phase:
             self.phase = play.phase
@@ -126,9 +128,9 @@ class Player:
         if handlers.any_due and flag(play.force_handlers):
             linear.flush(scope, forced=True)
         self.phase, self.started = linear.phase, linear.started
-        for host in batch.lost:
+        self.lost |= batch.lost
+        for host in batch.lost | batch.marked:
             self.hosts[host].gone = True
-        return not (batch.fatal and batch.lost)
 
     def _gather(self, play: Play, linear: Linear, scope: Scope) -> None:
         """Facts, as the play's first task, unless it declines them."""

@@ -162,14 +162,12 @@ class Run:
         for play in self.request.runbook.plays:
             if not player.play(play):
                 break
-        lost = [name for name, counts in states.recap().items() if _lost(counts)]
-        if not lost:
+        if not player.lost:
             return 0
         if undo.any and not self.request.check:
             undo.run(self._undoing(parts, states, undo, workers))
-            raise RolledBack(
-                f"failed on {', '.join(lost)}, and everything that was begun was undone"
-            )
+            lost = ", ".join(sorted(player.lost))
+            raise RolledBack(f"failed on {lost}, and everything that was begun was undone")
         only_unreachable = not any(counts["failed"] for counts in states.recap().values())
         return 4 if only_unreachable and not states.changed else 1
 
@@ -201,10 +199,6 @@ class Run:
             undo=undo,
             workers=workers,
         )
-
-
-def _lost(counts: Mapping[str, int]) -> bool:
-    return bool(counts["failed"] or counts["unreachable"])
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nbops.runbook.expr import Layer
@@ -15,15 +15,17 @@ class Scope:
     """The play and blocks around a task, the outermost first.
 
     `extra` are variables that come with an include (its own `vars`, its loop's item).
+    `guarded` tells whether a `rescue` further out would take a failure here.
     """
 
     around: tuple[Common, ...]
     extra: tuple[Layer, ...] = ()
     handler: bool = False
+    guarded: bool = False
 
     def enter(self, inner: Common, *layers: Layer) -> Scope:
         """The scope within `inner`, with further variables when it brings some."""
-        return Scope((*self.around, inner), (*self.extra, *layers), self.handler)
+        return replace(self, around=(*self.around, inner), extra=(*self.extra, *layers))
 
     @property
     def play(self) -> Play:

@@ -89,7 +89,7 @@ class Linear:
         if block.rollback:
             self.undo.note(block, scope, hosts, self.batch)
         self._enter_phase(block)
-        self.nodes(block.block, hosts, scope)
+        self.nodes(block.block, hosts, replace(scope, guarded=scope.guarded or bool(block.rescue)))
         if block.rescue:
             back = self.batch.rescue(hosts, unreachable=block.rescue_unreachable)
             if back:
@@ -127,8 +127,7 @@ class Linear:
             self._take(outcome, task, scope, hosts if once else [outcome.host])
         self._includes(task, results, scope, hosts if once else None)
         self._directives(results, scope)
-        fatal = once or flag(self.parts.templar.render(scope.pick("any_errors_fatal"), variables))
-        self._limits(task, results, hosts, fatal=fatal)
+        self._limits(task, results, scope, once=once)
 
     def _is_once(self, task: Task) -> bool:
         return self.parts.actions.action(task.action).spec.once
@@ -164,13 +163,13 @@ class Linear:
         """Count an outcome, and keep what it gives: registered values, facts, notices."""
         states = self.batch.states
         if task.action != "meta":
-            states[outcome.host].count(*outcome.counts())
+            states[outcome.host].count(*outcome.counts(rescued=scope.guarded))
         for host in sharers:
             if task.register:
                 states[host].set[task.register] = outcome.registered
             states[outcome.fact_host or host].set.update(outcome.facts)
             states[outcome.fact_host or host].facts.update(outcome.host_facts)
-        failure = Failure(task_name(task), outcome.registered)
+        failure = Failure(task_name(task), outcome.registered, guarded=scope.guarded)
         if outcome.status is Status.UNREACHABLE and not outcome.ignored:
             self.batch.unreachable[outcome.host] = failure
         elif outcome.failed and not outcome.ignored:
@@ -204,9 +203,9 @@ class Linear:
                 nodes = self.load(included.file, task)
             except ActionFailed as error:
                 for host in members:
-                    self.batch.states[host].count("failed")
+                    self.batch.states[host].count("rescued" if scope.guarded else "failed")
                     result = {"changed": False, "failed": True, "msg": str(error)}
-                    self.batch.fail(host, Failure(task_name(task), result))
+                    self.batch.fail(host, Failure(task_name(task), result, scope.guarded))
                 continue
             layer = Layer(f"include of {included.file}", included.variables, template=False)
             inside = _inside_include(scope, layer)
@@ -232,24 +231,23 @@ class Linear:
             case "clear_facts":
                 batch.states[host].facts.clear()
             case "clear_host_errors":
-                batch.failed.clear()
-                batch.unreachable.clear()
+                batch.clear_errors()
             case _:
                 return
 
     def _limits(
-        self, task: Task, results: Sequence[TaskOutcome], hosts: Sequence[str], *, fatal: bool
+        self, task: Task, results: Sequence[TaskOutcome], scope: Scope, *, once: bool
     ) -> None:
         """Apply `any_errors_fatal` (which `run_once` implies) and `max_fail_percentage`."""
         lost = [one.host for one in results if one.host in self.batch.lost]
         if not lost:
             return
-        if fatal:
+        variables = self.parts.store.of_task(lost[0], scope, self.batch.play)
+        if once or flag(self.parts.templar.render(scope.pick("any_errors_fatal"), variables)):
             why = f"stopped because `{task_name(task)}` failed on {', '.join(lost)}"
-            self.batch.fail_others(hosts, task_name(task), why)
-            self.batch.fatal = True
+            self.batch.fail_others(task_name(task), why, beyond_rescue=once)
         if self.batch.beyond_limit():
-            self.batch.over = self.batch.fatal = True
+            self.batch.over = True
 
     def _chosen(self, task: Task, scope: Scope) -> bool:
         if not self.started:
@@ -278,6 +276,5 @@ def _inside_include(scope: Scope, layer: Layer) -> Scope:
     """The scope of included tasks: of the including task only its variables come along."""
     task = scope.around[-1]
     own = [Layer(f"vars of include {task.name or ''}", task.vars, template=True)]
-    return Scope(
-        scope.around[:-1], (*scope.extra, *(own if task.vars else ()), layer), scope.handler
-    )
+    extra = (*scope.extra, *(own if task.vars else ()), layer)
+    return replace(scope, around=scope.around[:-1], extra=extra)

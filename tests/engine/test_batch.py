@@ -49,19 +49,16 @@ def batch(*hosts: str, limit: float | None = None) -> Batch:
     return Batch(hosts, Hosts(hosts), PlayVariables(), limit)
 
 
-def failure(*, counted: bool = True) -> Failure:
-    return Failure("a task", {"failed": True}, counted)
+def failure(*, guarded: bool = False) -> Failure:
+    return Failure("a task", {"failed": True}, guarded)
 
 
-def test_a_failed_host_leaves_and_a_rescued_one_is_counted_as_rescued() -> None:
+def test_a_failed_host_leaves_and_a_rescued_one_comes_back() -> None:
     three = batch("a", "b", "c")
-    three.states["b"].count("failed")
     three.fail("b", failure())
     assert three.live(three.hosts) == ["a", "c"]
     assert three.rescue(["a", "b"], unreachable=False) == ["b"]
     assert three.live(three.hosts) == ["a", "b", "c"]
-    assert three.states["b"].counts["failed"] == 0
-    assert three.states["b"].counts["rescued"] == 1
     assert three.states["b"].set["ansible_failed_task"] == {"name": "a task"}
 
 
@@ -85,14 +82,16 @@ def test_held_hosts_come_back_with_their_first_failure() -> None:
 def test_the_limit_is_passed_only_above_the_percentage() -> None:
     four = batch("a", "b", "c", "d", limit=25)
     four.fail("a", failure())
+    four.fail("b", failure(guarded=True))
     assert not four.beyond_limit()
-    four.unreachable["b"] = failure()
+    four.fail("c", failure())
     assert four.beyond_limit()
 
 
 def test_others_fail_with_the_one_whose_error_is_fatal() -> None:
     two = batch("a", "b")
     two.fail("a", failure())
-    two.fail_others(["a", "b"], "a task", "stopped")
+    two.fail_others("a task", "stopped", beyond_rescue=True)
     assert set(two.failed) == {"a", "b"}
-    assert not two.failed["b"].counted
+    assert two.rescue(["a", "b"], unreachable=False) == ["a"]
+    assert two.rescue(["b"], unreachable=False) == ["b"]

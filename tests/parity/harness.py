@@ -1,0 +1,254 @@
+"""Runs one play with ansible-playbook and with nbops on the same hosts, and compares."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nbops.cli.main import call
+from tests.sshd import SshServer
+
+HERE = Path(__file__).parent
+HOSTS = ("h1", "h2", "h3")
+ANSIBLE_DEADLINE = 120
+
+# What no two runs have in common, or what only tells how a tool works inside.
+VOLATILE = frozenset(
+    {
+        "start", "end", "delta", "atime", "mtime", "ctime", "inode", "dev", "invocation", "diff",
+        "warnings", "deprecations", "exception", "version", "cache_update_time", "elapsed",
+        "date", "last_modified", "backup_file", "_ansible_no_log",
+    }
+)  # fmt: skip
+# A failure's message is worded by each tool for itself, unless a program or the play made it.
+OWN_WORDS = frozenset({"msg", "module_stdout", "module_stderr", "reason", "false_condition"})
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a tool said of a run."""
+
+    code: int
+    recap: Mapping[str, Mapping[str, int]]
+    results: Mapping[tuple[str, str], list[Mapping[str, Any]]]
+    files: Mapping[str, str]
+    said: str = ""
+
+
+@dataclass
+class Bench:
+    """The hosts, an inventory and a folder for the runs."""
+
+    folder: Path
+    server: SshServer
+    _number: int = field(default=0)
+
+    def compare(self, case: Mapping[str, Any]) -> list[str]:
+        """Every difference between the two runs of a case, in words."""
+        self._number += 1
+        (self.folder / "ssh_config").touch()
+        base = self.folder / str(self._number)
+        args = [str(one) for one in case.get("args", ())]
+        theirs = self._ansible(self._prepare(base / "ansible", case), args)
+        ours = self._nbops(self._prepare(base / "nbops", case), args)
+        return list(differences(theirs, ours))
+
+    def _prepare(self, folder: Path, case: Mapping[str, Any]) -> Path:
+        (folder / "book").mkdir(parents=True)
+        for host in HOSTS:
+            (folder / "root" / host).mkdir(parents=True)
+        for name, content in case.get("files", {}).items():
+            path = folder / "book" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            text = content if isinstance(content, str) else _dump(content)
+            path.write_text(text)
+        (folder / "book" / "play.yml").write_text(_dump(case["play"]))
+        (folder / "book" / "inventory.yml").write_text(_dump(self._inventory(folder, case)))
+        return folder
+
+    def _inventory(self, folder: Path, case: Mapping[str, Any]) -> dict[str, Any]:
+        hosts: dict[str, dict[str, Any]] = {
+            name: {"ansible_host": self.server.addresses[number], "number": number + 1}
+            for number, name in enumerate(HOSTS)
+        }
+        some = {name: hosts[name] for name in HOSTS[:2]}
+        groups: dict[str, Any] = {
+            "some": {"hosts": some, "vars": {"where": "some"}},
+            "other": {"hosts": {HOSTS[2]: hosts[HOSTS[2]]}},
+        }
+        if case.get("away"):
+            groups["away"] = {"hosts": {"gone": {"ansible_host": "127.99.0.1"}}}
+        return {
+            "all": {
+                "children": groups,
+                "vars": {
+                    "ansible_port": self.server.port,
+                    "ansible_user": self.server.user,
+                    "ansible_ssh_private_key_file": str(self.server.user_key),
+                    "ansible_ssh_common_args": f"-F {self.folder / 'ssh_config'} "
+                    f"-o UserKnownHostsFile={self.server.known_hosts}",
+                    "ansible_python_interpreter": sys.executable,
+                    "root": str(folder / "root"),
+                    "work": f"{folder / 'root'}/{{{{ inventory_hostname }}}}",
+                    "where": "all",
+                },
+            }
+        }
+
+    def _ansible(self, folder: Path, args: list[str]) -> Seen:
+        record = folder / "record.jsonl"
+        control = self.folder / "cp"
+        control.mkdir(exist_ok=True)
+        env = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "PARITY_RECORD": str(record),
+            "ANSIBLE_STDOUT_CALLBACK": "recorder",
+            "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback"),
+            "ANSIBLE_PIPELINING": "1",
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(control),
+            "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=20s",
+            "ANSIBLE_FORKS": "5",
+            "ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp"),
+            "ANSIBLE_RETRY_FILES_ENABLED": "0",
+            "ANSIBLE_DEPRECATION_WARNINGS": "0",
+            "ANSIBLE_TIMEOUT": "5",
+            "LC_ALL": "C.UTF-8",
+        }
+        playbook = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "inventory.yml"]
+        done = subprocess.run(
+            [*playbook, "play.yml", *args],
+            cwd=folder / "book",
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=ANSIBLE_DEADLINE,
+            check=False,
+        )
+        lines = record.read_text().splitlines() if record.exists() else []
+        entries = [json.loads(line) for line in lines]
+        recap = next((one["recap"] for one in entries if "recap" in one), {})
+        results = defaultdict(list)
+        for one in entries:
+            if "task" in one and one["task"] != "meta":
+                results[one["task"], one["host"]].append(one["result"] | {"status": one["status"]})
+        return Seen(
+            done.returncode,
+            _named(recap),
+            results,
+            _tree(folder / "root"),
+            done.stdout + done.stderr,
+        )
+
+    def _nbops(self, folder: Path, args: list[str]) -> Seen:
+        out, err = io.StringIO(), io.StringIO()
+        before = Path.cwd()
+        os.chdir(folder / "book")
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                code = call(["run", "play.yml", "-i", "inventory.yml", "--json", *args])
+        finally:
+            os.chdir(before)
+        recap: Mapping[str, Any] = {}
+        results = defaultdict(list)
+        for line in out.getvalue().splitlines():
+            event = json.loads(line)
+            if event.get("kind") == "run_ended":
+                recap = event["recap"]
+            elif event.get("kind") == "step_ended" and event["item"] is None:
+                result = event["result"] | {"status": event["status"]}
+                results[event["task"], event["host"]].append(result)
+        return Seen(code, recap, results, _tree(folder / "root"), out.getvalue() + err.getvalue())
+
+
+def differences(theirs: Seen, ours: Seen) -> Iterable[str]:
+    """What the two runs do not have in common, in words: recap, results, files."""
+    if not theirs.recap and theirs.code == 0:
+        yield f"ansible-playbook did nothing: {theirs.said}"
+    if bool(theirs.code) != bool(ours.code):
+        yield f"exit: ansible {theirs.code}, nbops {ours.code}\n{theirs.said}\n{ours.said}"
+    for host in sorted({*theirs.recap, *ours.recap}):
+        one, two = theirs.recap.get(host, {}), ours.recap.get(host, {})
+        for name in sorted({*one, *two}):
+            if one.get(name, 0) != two.get(name, 0):
+                counts = f"ansible {one.get(name, 0)}, nbops {two.get(name, 0)}"
+                yield f"recap of {host}: {name}: {counts}"
+    for key in sorted({*theirs.results, *ours.results}):
+        yield from _compare_results(key, theirs.results.get(key, []), ours.results.get(key, []))
+    for path in sorted({*theirs.files, *ours.files}):
+        if theirs.files.get(path) != ours.files.get(path):
+            yield f"{path}: ansible {theirs.files.get(path)}, nbops {ours.files.get(path)}"
+
+
+def _compare_results(
+    key: tuple[str, str], theirs: list[Mapping[str, Any]], ours: list[Mapping[str, Any]]
+) -> Iterable[str]:
+    task, host = key
+    if len(theirs) != len(ours):
+        yield f"`{task}` on {host}: {len(theirs)} results from ansible, {len(ours)} from nbops"
+        return
+    for one, two in zip(theirs, ours, strict=True):
+        yield from _compare(f"`{task}` on {host}", _plain(one), _plain(two))
+
+
+def _compare(where: str, one: Any, two: Any) -> Iterable[str]:
+    if isinstance(one, dict) and isinstance(two, dict):
+        gone = one.get("failed") or one.get("unreachable")
+        own = OWN_WORDS if gone and "rc" not in one else frozenset()
+        for key in sorted((one.keys() & two.keys()) - VOLATILE - own):
+            yield from _compare(f"{where}: {key}", one[key], two[key])
+    elif isinstance(one, list) and isinstance(two, list) and len(one) == len(two):
+        for number, (left, right) in enumerate(zip(one, two, strict=True)):
+            yield from _compare(f"{where}[{number}]", left, right)
+    elif one != two:
+        yield f"{where}: ansible {one!r}, nbops {two!r}"
+
+
+def _plain(value: Any) -> Any:
+    """A result with the folders of the two runs under one name."""
+    text = json.dumps(value, default=str)
+    text = re.sub(r"/[^\"\s:]*/(?:ansible|nbops)/(root|book)\b", r"<\1>", text)
+    return json.loads(text)
+
+
+def _named(recap: Mapping[str, Mapping[str, int]]) -> Mapping[str, Mapping[str, int]]:
+    names = {"failures": "failed"}
+    return {
+        host: {names.get(name, name): count for name, count in counts.items()}
+        for host, counts in recap.items()
+    }
+
+
+def _tree(root: Path) -> dict[str, str]:
+    """Every file below `root`: kind, mode, owner, content or target."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        status = path.lstat()
+        owner = f"{status.st_mode:o} {status.st_uid}:{status.st_gid}"
+        if path.is_symlink():
+            what = f"-> {str(path.readlink()).replace(str(root), '<root>')}"
+        elif path.is_file():
+            content = path.read_bytes().replace(str(root).encode(), b"<root>")
+            what = f"{len(content)} {hashlib.sha256(content).hexdigest()[:12]}"
+        else:
+            what = "folder"
+        name = re.sub(r"\.\d+\.\d{4}-\d\d-\d\d@[\d:]+~$", ".BACKUP", str(path.relative_to(root)))
+        found[name] = f"{owner} {what}"
+    return found
+
+
+def _dump(data: Any) -> str:
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=1000)
