@@ -200,8 +200,8 @@ def explain(host: str, hop: Hop, error: BaseException) -> HostUnusable | None:
         return HostUnusable(
             f"{where}: {error.message}", host=host, fault=HostFault.WRONG_HOST_KEY, hint=error.hint
         )
-    if isinstance(error, AuthFailure | paramiko.AuthenticationException):
-        tried = ", ".join(str(item.source) for item in getattr(error, "result", [])) or "nothing"
+    if isinstance(error, AuthFailure) and _refused(error):
+        tried = ", ".join(str(item.source) for item in error.result) or "nothing"
         return HostUnusable(
             f"{where}: {target} refused the login; tried: {tried}",
             host=host,
@@ -220,7 +220,18 @@ def explain(host: str, hop: Hop, error: BaseException) -> HostUnusable | None:
     return None
 
 
+def _refused(failure: AuthFailure) -> bool:
+    """Whether the server said no, or the connection broke while it was asked.
+
+    paramiko gives both as the same exception, told apart by its text alone.
+    """
+    answers = [item.result for item in failure.result]
+    return not answers or any("saw EOF" not in str(answer) for answer in answers)
+
+
 def _cause(error: BaseException) -> str:
+    if isinstance(error, AuthFailure):
+        return "the connection was closed during the login"
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, socket.gaierror):

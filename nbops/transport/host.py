@@ -212,7 +212,8 @@ class HostSession:
         """A stream of this identity for the caller alone; kept for the next one if it can be."""
         shelf = self._open()
         self._identities.add(identity)
-        stream = shelf.take(identity, use, self._stop)
+        # What ends processes is not stopped itself: they must be known to be dead.
+        stream = shelf.take(identity, use, Stop() if use is Use.KILL else self._stop)
         try:
             yield stream
         finally:
@@ -236,7 +237,7 @@ class HostSession:
                 self._was_connected = True
             self._shelf = StreamShelf(
                 link,
-                lambda identity: Stream.open(link, self._host, self._run, identity, self._stop),
+                lambda identity, stop: Stream.open(link, self._host, self._run, identity, stop),
             )
             return self._shelf
 

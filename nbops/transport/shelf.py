@@ -26,7 +26,7 @@ class Use(Enum):
 class StreamShelf:
     """Lends streams. Any number of threads may ask."""
 
-    def __init__(self, link: Link, open_stream: Callable[[Identity], Stream]) -> None:
+    def __init__(self, link: Link, open_stream: Callable[[Identity, Stop], Stream]) -> None:
         self.link = link
         self._open_stream = open_stream
         self._turn = threading.Condition()
@@ -36,7 +36,7 @@ class StreamShelf:
         self._closed = False
 
     def take(self, identity: Identity, use: Use, stop: Stop) -> Stream:
-        """A stream of this identity, as soon as there is room for one.
+        """A stream of this identity that heeds `stop`, as soon as there is room for one.
 
         Raises WireBroken, HostUnusable (the identity is refused), Interrupted.
         """
@@ -47,6 +47,7 @@ class StreamShelf:
                 stop.check()
             if kept := self._idle.get(identity):
                 stream = kept.pop()
+                stream.stop = stop
                 self._lent[stream] = identity
                 return stream
             surplus = self._surplus()
@@ -54,7 +55,7 @@ class StreamShelf:
         for other in surplus:
             other.close()
         try:
-            stream = self._open_stream(identity)
+            stream = self._open_stream(identity, stop)
         finally:
             with self._turn:
                 self._opening -= 1

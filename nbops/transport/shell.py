@@ -102,7 +102,12 @@ nbops_begin() { # MARK FOLDER LIVE OUT ERR FENCE NUMBER
     [ -z "$3" ] || nbops_emit
   done
   [ -s "$nbops_d/pid" ] || { exec 5<&- 6<&-; rm -rf -- "$nbops_d"; nbops_end "$1" folder; return; }
+  [ -s "$nbops_d/status" ] || nbops_rest
   nbops_finish "$1"
+}
+nbops_rest() { # until nothing of the job lives any more
+  nbops_pid || return
+  while nbops_lives; do nbops_emit; sleep 0.2; done
 }
 nbops_granted() { # FENCE NUMBER; open as 9 is what its writers lock: `guard` beside it, or itself
   ! command -v flock >/dev/null || flock -s 9 || return 1
@@ -150,14 +155,12 @@ nbops_lives() { # whether the job does
   [ ! -s "$nbops_d/status" ] && [ -n "$(nbops_pids "$nbops_p" "$nbops_t" '')" ]
 }
 nbops_attach() { # MARK OUT ERR
-  nbops_pid; nbops_s=$?
+  nbops_pid
   [ -f "$nbops_d/out" ] && [ -f "$nbops_d/err" ] || { nbops_end "$1" lost; return; }
   exec 5<"$nbops_d/out" 6<"$nbops_d/err"
   [ "$2" = 0 ] || tail -c "+$(($2 + 1))" <&5
   [ "$3" = 0 ] || tail -c "+$(($3 + 1))" <&6 >&2
-  if [ "$nbops_s" = 0 ]; then
-    while nbops_lives; do nbops_emit; sleep 0.2; done
-  fi
+  nbops_rest
   nbops_finish "$1"
 }
 nbops_look() { # MARK FOLDER

@@ -86,7 +86,7 @@ class Stream:
         self._wire = wire
         self._host = host
         self._identity = identity
-        self._stop = stop
+        self.stop = stop  # heeded while it waits; set anew by whoever uses the stream next
         self.mark = new_mark()
         self.usable = True
         self.process: tuple[int, int] | None = None
@@ -152,7 +152,7 @@ class Stream:
             raise WireBroken("a process left behind writes into the stream")
 
     def _wait(self, deadline: Deadline) -> None:
-        self._stop.check()
+        self.stop.check()
         if deadline.passed:
             raise DeadlinePassed
 

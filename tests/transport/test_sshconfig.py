@@ -77,7 +77,7 @@ def test_jumps_that_go_round_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", ["Include other", "HostKeyAlias x"])
 def test_an_option_that_would_change_the_connection_is_refused(tmp_path: Path, option: str) -> None:
-    with pytest.raises(UsageError, match=option.split()[0].lower()):
+    with pytest.raises(UsageError, match=option.split(maxsplit=1)[0].lower()):
         _hops(tmp_path, f"Host web\n  {option}\n")
 
 
