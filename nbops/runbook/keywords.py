@@ -197,7 +197,6 @@ REFUSED: Mapping[str, str] = {
     "fact_path": "nbops reads no facts from files of the host: use `slurp`",
     "become_flags": "nbops knows `become`, `become_user` and `become_method`",
     "become_exe": "nbops knows `become`, `become_user` and `become_method`",
-    "user": "set `ansible_user` in the inventory",
     "sudo": "use `become: true`",
     "sudo_user": "use `become_user`",
     "include": "use `include_tasks` or `import_tasks`",

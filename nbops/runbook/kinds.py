@@ -106,8 +106,10 @@ def _text(keyword: Keyword, raw: Any, place: Place | None, source: Source) -> An
 
 def _texts(keyword: Keyword, raw: Any, place: Place | None, source: Source) -> Any:
     several = raw if isinstance(raw, list) else [raw]
-    if all(isinstance(one, str | int | float | list) for one in several):
-        return tuple(str(one) if isinstance(one, int | float) else one for one in several)
+    plain = all(isinstance(one, str | int | float) for one in several)
+    choices = keyword.name == "vars_files" and all(isinstance(one, str | list) for one in several)
+    if plain or choices:
+        return tuple(one if isinstance(one, list) else str(one) for one in several)
     return _wrong(keyword, raw, place, source)
 
 

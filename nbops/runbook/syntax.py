@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
-from jinja2 import TemplateSyntaxError, meta, nodes
+from jinja2 import TemplateSyntaxError, nodes
 from jinja2.parser import Parser
 
 from nbops.base.errors import Place, Problem
@@ -16,6 +16,7 @@ from nbops.runbook.filters import FILTERS, TESTS
 from nbops.runbook.sandbox import RunbookEnvironment, make_environment
 
 _PREFIX = "ansible.builtin."
+_SHELL_SAFE = frozenset({"quote", "int", "float", "length", "count", "bool", "hash"})
 
 
 @cache
@@ -55,33 +56,29 @@ def parse_expression(text: str) -> nodes.Template:
     return nodes.Template([nodes.Output([expression])], lineno=1)
 
 
-def variables_in(text: str, *, expression: bool = False) -> set[str]:
-    """The variables that a template (or an expression) asks for; none when it is not valid."""
-    try:
-        tree = parse_expression(text) if expression else _environment().parse(text)
-    except TemplateSyntaxError:
-        return set()
-    return set(meta.find_undeclared_variables(tree))
-
-
-def filters_in(text: str) -> list[list[str]]:
-    """For each `{{ }}` of a template the filters that its value goes through, the last first."""
+def unquoted_in(text: str) -> bool:
+    """Whether a template puts a value into its text that is neither quoted for a shell, nor a
+    number, nor written out in the template itself."""
     try:
         tree = _environment().parse(text)
     except TemplateSyntaxError:
-        return []
-    chains: list[list[str]] = []
-    for output in tree.find_all(nodes.Output):
-        pieces = (node for node in output.nodes if not isinstance(node, nodes.TemplateData))
-        chains += [list(_filters_of(piece)) for piece in pieces]
-    return chains
+        return False
+    return any(
+        not _harmless(piece) for output in tree.find_all(nodes.Output) for piece in output.nodes
+    )
 
 
-def _filters_of(node: nodes.Node) -> Iterator[str]:
-    if isinstance(node, nodes.Filter):
-        yield node.name
-        if node.node is not None:
-            yield from _filters_of(node.node)
+def _harmless(node: nodes.Node | None) -> bool:
+    if node is None or isinstance(node, nodes.TemplateData | nodes.Const):
+        return True
+    if isinstance(node, nodes.CondExpr):
+        return _harmless(node.expr1) and _harmless(node.expr2)
+    if not isinstance(node, nodes.Filter):
+        return False
+    name = node.name.removeprefix(_PREFIX)
+    if name == "map" and node.args and isinstance(node.args[0], nodes.Const):
+        name = str(node.args[0].value)
+    return name in _SHELL_SAFE or (name in {"join", "list"} and _harmless(node.node))
 
 
 def texts_in(value: Any, place: Place | None) -> Iterator[tuple[str, Place | None]]:
