@@ -1,11 +1,15 @@
-"""Actions that start and stop the app on a node."""
+"""Actions that start and stop the app on a node.
+
+A start that may not be is a failure of its host, no refusal of the run: what the runbook has
+for failures (`rescue`, `rollback`) is then done.
+"""
 
 from __future__ import annotations
 
 from pydantic import Field
 
 from nbops.actions.api import ActionContext, Result
-from nbops.base.errors import ActionFailed, RefusedError
+from nbops.base.errors import ActionFailed
 from nbops.nocobase.decisions import Peer, how_start, why_start
 from nbops.nocobase.health import HEALTH_PATH, INFO_PATH, read_health, read_version
 from nbops.nocobase.http import ask_script, read_answers
@@ -62,7 +66,7 @@ class StartNode:
         _same_image_everywhere(node)
         start, reason = how_start(node.cluster.app_version, args.first, me, peers)
         if start is None:
-            raise RefusedError(f"{ctx.host} is not started: {reason}", hint=_HINT)
+            raise ActionFailed(f"{ctx.host} is not started: {reason}", hint=_HINT)
         if start is Start.FIRST:
             _first_of_batch(ctx)
         ctx.progress(f"starting: {why}")
@@ -134,7 +138,7 @@ class Autostart:
         if state.comes_back == args.enabled or (ctx.check and not state.there):
             return Result()
         if args.enabled and not state.running:
-            raise RefusedError(
+            raise ActionFailed(
                 f"the app does not run on {ctx.host}, so it may not come back by itself",
                 hint="`nocobase_start` and `nocobase_wait` come first",
             )
@@ -172,7 +176,7 @@ def _peers(node: Here, ctx: ActionContext) -> list[Peer]:
 def _first_of_batch(ctx: ActionContext) -> None:
     """Of hosts that act at the same time only one may see that all others are silent."""
     if ctx.hosts and ctx.hosts[0] != ctx.host:
-        raise RefusedError(
+        raise ActionFailed(
             f"{ctx.host} is not started: {ctx.hosts[0]} is started first at the same moment",
             hint=_HINT,
         )

@@ -36,7 +36,8 @@ class Verify:
             return Result(skipped=True, msg="the app does not run")
         wanted = node.cluster.app_version
         if not health.up:
-            return Result(failed=True, msg=f"NocoBase on {ctx.host} does not serve: {health}")
+            why = f"it ended {state.restarts} times" if state.restarts else str(health)
+            return Result(failed=True, msg=f"NocoBase on {ctx.host} does not serve: {why}")
         if version != wanted:
             return Result(
                 failed=True,
