@@ -12,7 +12,7 @@ import typer
 
 from nbops import __version__
 from nbops.base.errors import NbopsError, UsageError
-from nbops.cli import begin, lab, language, past, run, show
+from nbops.cli import begin, execute, lab, language, lock, past, run, show
 
 INTERRUPTED = 130
 
@@ -29,6 +29,8 @@ app = typer.Typer(
 )
 begin.add_to(app)
 run.add_to(app)
+execute.add_to(app)
+lock.add_to(app)
 past.add_to(app)
 language.add_to(app)
 lab.add_to(app)

@@ -104,6 +104,24 @@ class Choice:
     diff: Annotated[bool, typer.Option("--diff", help="Show differences in files.")] = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Steps:
+    """Where a runbook begins, or only what it would do."""
+
+    start_at_task: Annotated[
+        str | None,
+        typer.Option(
+            "--start-at-task", metavar="NAME", help="Leave out all before it.", show_default=False
+        ),
+    ] = None
+    list_tasks: Annotated[
+        bool, typer.Option("--list-tasks", help="Say which tasks would run; run nothing.")
+    ] = False
+    list_hosts: Annotated[
+        bool, typer.Option("--list-hosts", help="Say on which hosts; run nothing.")
+    ] = False
+
+
 def words(values: list[str] | None) -> tuple[str, ...]:
     """`--tags a,b --tags c` as three words."""
     parts = (part.strip() for value in values or () for part in value.split(","))

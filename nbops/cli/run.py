@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from nbops.cli import runbooks
+from nbops.cli import runbooks, show
 from nbops.cli.extra import extra_vars
-from nbops.cli.options import Choice, Output, Target, expand, words
+from nbops.cli.options import Choice, Output, Steps, Target, expand, words
 
 
 def add_to(app: typer.Typer) -> None:
@@ -48,16 +48,14 @@ def run(
     target: Target,
     choice: Choice,
     output: Output,
-    start_at_task: Annotated[
-        str | None,
-        typer.Option(
-            "--start-at-task", metavar="NAME", help="Leave out all before it.", show_default=False
-        ),
-    ] = None,
+    steps: Steps,
 ) -> None:
     """Run a runbook. A file of the same name in runbooks/ beside the inventory replaces ours."""
     inventory = target.inventory_path()
     path = runbooks.find(runbook, inventory)
+    if steps.list_tasks or steps.list_hosts:
+        _list(path, inventory, choice, output, tasks=steps.list_tasks, hosts=steps.list_hosts)
+        return
     _carry_out(
         target,
         choice,
@@ -65,8 +63,29 @@ def run(
         command=path.stem,
         runbook=path,
         inventory=inventory,
-        start_at_task=start_at_task,
+        start_at_task=steps.start_at_task,
     )
+
+
+def _list(
+    runbook: Path, inventory: Path, choice: Choice, output: Output, *, tasks: bool, hosts: bool
+) -> None:
+    from nbops.cli import plan, wire
+    from nbops.inventory.load import load_inventory
+    from nbops.inventory.pattern import match_hosts
+    from nbops.runbook.load import load_runbook
+
+    known = load_inventory(inventory)
+    plays = plan.planned(
+        load_runbook(runbook, wire.catalog()),
+        lambda pattern: match_hosts(known, pattern, choice.limit),
+        words(choice.tags),
+        words(choice.skip_tags),
+    )
+    if output.json:
+        show.document(plays)
+    else:
+        show.text(f"runbook: {runbook}\n\n{plan.as_text(plays, tasks=tasks, hosts=hosts)}")
 
 
 def _carry_out(target: Target, choice: Choice, output: Output, **named: Any) -> None:

@@ -72,6 +72,8 @@ def details(event: StepEnded, verbosity: int = 0) -> list[Line]:
         return shown + failure(event, verbosity)
     if event.action in _SPEAKS:
         return shown + spoken(event)
+    if event.action == "exec":
+        return _output(event.result, None)
     if verbosity and event.message and not is_item(event):
         shown += block(event.message, indent="      ", tone=Tone.DIM, most=OUTPUT_LINES)
     if verbosity > 1:
