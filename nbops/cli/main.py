@@ -77,7 +77,8 @@ def call(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except Exception as fault:  # noqa: BLE001  the last place where anything can be said
-        show.bug(fault, verbose=any(one in {"-v", "-vv", "--verbose"} for one in own))
+        verbose = any(one in {"-v", "-vv", "--verbose"} for one in own)
+        show.bug(fault, verbose=verbose, as_json=as_json)
         return 1
     return code if isinstance(code, int) else 0
 

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nbops.base.errors import NbopsError
+from nbops.base.errors import NbopsError, Problem
 from nbops.base.events import EVENT_FORMAT
 from nbops.report.clean import clean, one_line
 from nbops.report.ending import problems
@@ -44,20 +44,19 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def error(fault: NbopsError, *, as_json: bool) -> None:
     """Every problem: lines on standard error, or one JSON object on standard output."""
     if as_json:
-        Out(sys.stdout).write(as_line(error_data(fault)))
+        line(error_data(type(fault).__name__, fault.exit_code, fault.problems))
         return
     out = Out(sys.stderr)
     for one in problems(fault):
         out.write(one.text)
 
 
-def error_data(fault: NbopsError) -> Mapping[str, Any]:
+def error_data(name: str, code: int, faults: Sequence[Problem]) -> Mapping[str, Any]:
     """An error as `--json` gives it."""
     return {
-        "format": EVENT_FORMAT,
         "kind": "error",
-        "error": type(fault).__name__,
-        "exit_code": fault.exit_code,
+        "error": name,
+        "exit_code": code,
         "problems": [
             {
                 "message": problem.message,
@@ -66,20 +65,23 @@ def error_data(fault: NbopsError) -> Mapping[str, Any]:
                 "column": problem.place.column if problem.place else None,
                 "hint": problem.hint,
             }
-            for problem in fault.problems
+            for problem in faults
         ],
     }
 
 
-def bug(fault: BaseException, *, verbose: bool) -> None:
+def bug(fault: BaseException, *, verbose: bool, as_json: bool) -> None:
     """An error that nbops did not foresee. The text of the error itself is shown only when
     asked for: it may hold values that nobody masked."""
-    out = Out(sys.stderr)
     last = traceback.extract_tb(fault.__traceback__)[-1]
     where = f"{type(fault).__name__} at {last.filename}:{last.lineno}"
-    out.write(f"error: this is a bug in nbops, not in what you wrote ({where})")
+    message = f"this is a bug in nbops, not in what you wrote ({where})"
+    hint = "with -v it shows the lines that a report needs"
+    if as_json:
+        line(error_data("Bug", 1, [Problem(message, None, hint)]))
+    out = Out(sys.stderr)
     if verbose:
         out.write(clean("".join(traceback.format_exception(fault))).rstrip("\n"))
-        out.write("please report it with the lines above and the command; look through them first")
-    else:
-        out.write("  hint: run it again with -v for the lines that a report needs")
+        hint = "report the lines above with the command; look through them first"
+    if not as_json:
+        out.write(f"error: {message}\n  hint: {hint}")

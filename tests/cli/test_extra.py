@@ -1,0 +1,56 @@
+"""`-e`: variables from the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from nbops.base.errors import UsageError
+from nbops.cli.extra import extra_vars
+
+
+@pytest.mark.parametrize(
+    ("text", "variables"),
+    [
+        ("version=2.2.15", {"version": "2.2.15"}),
+        ("empty=", {"empty": ""}),
+        ("number=1", {"number": "1"}),
+        ("text=two words", {"text": "two words"}),
+        ("a=b=c", {"a": "b=c"}),
+        ("url=http://x/?a=1&b=2", {"url": "http://x/?a=1&b=2"}),
+        ("quoted='a b=c'", {"quoted": "a b=c"}),
+        ('quoted="x"', {"quoted": "x"}),
+        ('{"n": 1, "l": [true]}', {"n": 1, "l": [True]}),
+        ("{n: 1}", {"n": 1}),
+    ],
+)
+def test_each_form_gives_its_variables(text: str, variables: dict[str, object]) -> None:
+    assert extra_vars([text]) == variables
+
+
+def test_a_file_gives_its_variables_and_a_later_option_wins() -> None:
+    Path("vars.yml").write_text("a: 1\nb: {c: 2}\n")
+    assert extra_vars(["@vars.yml", "a=3"]) == {"a": "3", "b": {"c": 2}}
+
+
+def test_an_empty_file_gives_none() -> None:
+    Path("vars.yml").write_text("# nothing\n")
+    assert extra_vars(["@vars.yml"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("novalue", "is not KEY=VALUE"),
+        ("=x", "is not KEY=VALUE"),
+        ("my-key=x", "is not KEY=VALUE"),
+        ("a=1 b=2", "one variable or several"),
+        ("@missing.yml", "missing.yml: no such file"),
+        ("[1, 2]", "holds no variables"),
+        ('{"my-key": 1}', "cannot be the name of a variable"),
+        ("{a: 1", "not valid YAML"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_the_reason(text: str, says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        extra_vars([text])
+    assert says in str(caught.value)
