@@ -2,22 +2,110 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nbops.base.errors import UsageError
+from nbops.base.errors import Problem, UsageError
 from nbops.base.yamlpos import did_you_mean
-from nbops.cli import show
-from nbops.cli.options import Output, expand
+from nbops.cli import runbooks, show
+from nbops.cli.options import DEFAULT_INVENTORY, Output, expand
+from nbops.report.lines import count
 
 if TYPE_CHECKING:
+    from nbops.runbook.lint import Finding
     from nbops.runbook.spec import ActionSpec
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the command line."""
+    app.command(epilog="Example: nbops lint runbooks/*.yml")(expand(lint))
+    app.command(epilog="Example: nbops schema runbook >runbook.schema.json")(schema)
     app.command(epilog="Example: nbops actions copy")(expand(actions))
+
+
+class Kind(StrEnum):
+    """What there is a schema of."""
+
+    RUNBOOK = "runbook"
+    INVENTORY = "inventory"
+
+
+def lint(
+    output: Output,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUNBOOK…]",
+            help="Files, or names in runbooks/; all in ./runbooks when none is named.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Find what is wrong in runbooks, and what loads but will bite. Contacts nothing.
+
+    Exit code 2 when one does not load, 1 when there are findings.
+    """
+    from nbops.cli import wire
+    from nbops.runbook.lint import lint as findings_in
+    from nbops.runbook.load import load_runbook
+
+    catalog = wire.catalog()
+    files = _runbooks(names or [])
+    findings: list[Finding] = []
+    problems: list[Problem] = []
+    for path in files:
+        try:
+            findings += findings_in(load_runbook(path, catalog), catalog)
+        except UsageError as error:
+            problems += error.problems
+    _tell(findings, files, output)
+    if problems:
+        raise UsageError.of(problems)
+    if findings:
+        raise typer.Exit(1)
+
+
+def schema(
+    kind: Annotated[Kind, typer.Argument(metavar="runbook|inventory", show_default=False)],
+) -> None:
+    """The JSON Schema of runbooks or inventories, for editors."""
+    if kind is Kind.RUNBOOK:
+        from nbops.cli import wire
+        from nbops.runbook.schema import runbook_schema
+
+        show.document(runbook_schema(wire.catalog()))
+    else:
+        from nbops.nocobase.inventory_schema import inventory_schema
+
+        show.document(inventory_schema())
+
+
+def _runbooks(names: list[str]) -> list[Path]:
+    inventory = DEFAULT_INVENTORY
+    if names:
+        return [runbooks.find(name, inventory) for name in names]
+    folder = runbooks.beside(inventory)
+    found = [runbooks.find(name, inventory) for name in runbooks.names(folder)]
+    if not found:
+        raise UsageError(
+            f"there are no runbooks in ./{folder}", hint="name the files: `nbops lint FILE…`"
+        )
+    return found
+
+
+def _tell(findings: list[Finding], files: list[Path], output: Output) -> None:
+    if output.json:
+        show.document(findings)
+        return
+    for one in findings:
+        show.text(str(one))
+        if one.hint:
+            show.text(f"  hint: {one.hint}")
+    found = count(len(findings), "finding") if findings else "nothing found"
+    show.text(f"{found} in {count(len(files), 'file')}")
 
 
 def actions(
