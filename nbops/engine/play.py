@@ -44,7 +44,8 @@ class Player:
 
     def play(self, play: Play) -> bool:
         """Play it. Gives False when the run is not to go on to the next play: as in Ansible,
-        when no host of the batch is left. `lost` has all hosts that failed so far.
+        when no host of the batch is left. `lost` has all hosts that failed so far, and
+        those that were taken out because of them.
 
         Raises UsageError when the play's own keywords cannot be evaluated.
         """
@@ -128,7 +129,7 @@ class Player:
         if handlers.any_due and flag(play.force_handlers):
             linear.flush(scope, forced=True)
         self.phase, self.started = linear.phase, linear.started
-        self.lost |= batch.lost
+        self.lost |= batch.lost | batch.marked
         for host in batch.lost | batch.marked:
             self.hosts[host].gone = True
 

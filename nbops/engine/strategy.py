@@ -124,10 +124,14 @@ class Linear:
             )
         results = self._wave(task, acting, scope)
         for outcome in results:
-            self._take(outcome, task, scope, hosts if once else [outcome.host])
+            self._take(outcome, task, scope, self._sharers() if once else [outcome.host])
         self._includes(task, results, scope, hosts if once else None)
         self._directives(results, scope)
         self._limits(task, results, scope, once=once)
+
+    def _sharers(self) -> list[str]:
+        """The hosts that a result of `run_once` is for: all but the unreachable ones."""
+        return [host for host in self.batch.hosts if host not in self.batch.unreachable]
 
     def _is_once(self, task: Task) -> bool:
         return self.parts.actions.action(task.action).spec.once

@@ -206,7 +206,7 @@ def _compare_results(
 
 def _compare(where: str, one: Any, two: Any) -> Iterable[str]:
     if isinstance(one, dict) and isinstance(two, dict):
-        gone = one.get("failed") or one.get("unreachable")
+        gone = one.get("failed") or one.get("status") in {"failed", "ignored", "unreachable"}
         own = OWN_WORDS if gone and "rc" not in one else frozenset()
         for key in sorted((one.keys() & two.keys()) - VOLATILE - own):
             yield from _compare(f"{where}: {key}", one[key], two[key])
