@@ -23,6 +23,7 @@ const { install, installedVersion, upgrade } = require("./migrations");
 const DRAIN_MS = 8000;
 const PLUGIN_MS = 60;
 const env = process.env;
+const quickstart = process.argv.includes("--quickstart");
 const version = fs.readFileSync(path.join(__dirname, "VERSION"), "utf8").trim();
 const storage = env.STORAGE_PATH || path.join(__dirname, "storage");
 const plugins = [
@@ -95,24 +96,25 @@ async function start(app) {
 
 async function prepareDatabase(app, database) {
   const { state, log } = app;
-  const forced = path.join(storage, ".upgrading");
+  const mark = path.join(storage, ".upgrading");
+  const marked = fs.existsSync(mark);
   const before = await installedVersion(database);
   if (before === null) {
-    if (!process.argv.includes("--quickstart")) throw state.notInstalled();
+    fs.rmSync(mark, { force: true });
+    if (marked || !quickstart) throw state.notInstalled();
     state.busy("install plugins...");
     await log.event("installing");
     await install(database, app);
-    return log.event("installed");
-  }
-  if (env.SKIP_SAME_VERSION_UPGRADE === "true" && before === version) {
+    await log.event("installed");
+  } else if (env.SKIP_SAME_VERSION_UPGRADE === "true" && before === version) {
     await log.event("upgrade skipped");
-  } else if (process.argv.includes("--quickstart") || fs.existsSync(forced)) {
+  } else if (marked || quickstart) {
     state.busy("upgrading...");
     await log.event(`migrating ${before} -> ${version}`);
     await upgrade(database, app, before);
     await log.event(`migrated ${before} -> ${version}`);
   }
-  fs.rmSync(forced, { force: true });
+  fs.rmSync(mark, { force: true });
 }
 
 function serve(app) {
