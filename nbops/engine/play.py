@@ -45,14 +45,16 @@ class Player:
     def play(self, play: Play) -> bool:
         """Play it. Gives False when the run is not to go on to the next play: as in Ansible,
         when no host of the batch is left. `lost` has all hosts that failed so far, and
-        those that were taken out because of them.
+        those that a later play had to do without.
 
         Raises UsageError when the play's own keywords cannot be evaluated.
         """
         variables = PlayVariables(magic={"ansible_play_name": str(play.name or "")})
         if play.vars:
             variables.layers.append(Layer("vars of the play", play.vars, template=True))
-        hosts = [host for host in self._hosts_of(play, variables) if not self.hosts[host].gone]
+        named = self._hosts_of(play, variables)
+        hosts = [host for host in named if not self.hosts[host].gone]
+        self.lost.update(host for host in named if self.hosts[host].gone)
         variables.magic["ansible_play_hosts_all"] = hosts
         if not hosts:
             return True
@@ -129,7 +131,7 @@ class Player:
         if handlers.any_due and flag(play.force_handlers):
             linear.flush(scope, forced=True)
         self.phase, self.started = linear.phase, linear.started
-        self.lost |= batch.lost | batch.marked
+        self.lost |= batch.lost
         for host in batch.lost | batch.marked:
             self.hosts[host].gone = True
 
