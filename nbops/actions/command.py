@@ -200,11 +200,7 @@ def conclude(args: RunArgs, cmd: Any, outcome: Outcome, warnings: tuple[str, ...
     """What came of a command that was sent, under Ansible's keys."""
     said = outcome.err.strip() if not outcome.stdout else ""
     if outcome.status == 126 and said == NO_FOLDER:
-        message = (
-            "Unable to change directory before execution: "
-            f"[Errno 2] No such file or directory: {args.chdir!r}"
-        )
-        return _never_began(cmd, 2, message)
+        return _never_began(cmd, None, "Unable to change directory before execution.")
     if (outcome.status, said) in {(127, _NO_PROGRAM), (126, _NOT_ALLOWED)}:
         shown = cmd
         if isinstance(cmd, list) and not any(isinstance(word, Secret) for word in cmd):
@@ -217,6 +213,6 @@ def conclude(args: RunArgs, cmd: Any, outcome: Outcome, warnings: tuple[str, ...
     )
 
 
-def _never_began(cmd: Any, status: int, message: str) -> Result:
+def _never_began(cmd: Any, status: int | None, message: str) -> Result:
     nothing = {**lines_of("stdout", ""), **lines_of("stderr", "")}
     return Result(failed=True, msg=message, values={"cmd": cmd, "rc": status, **nothing})

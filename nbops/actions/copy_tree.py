@@ -82,13 +82,17 @@ def from_here(args: CopyArgs, source: Path, ctx: ActionContext) -> Result:
     pairs = list(zip(entries, states, strict=True))
     tree = _tree(args, dest, pairs, answer, own_modes=args.mode == "preserve")
     done = _carry_out(args, tree, ctx)
-    return replace(done, values={**done.values, "dest": f"{dest}/", "src": src})
+    values = {**done.values, "dest": f"{dest}/", "src": src}
+    files = [pair for pair in pairs if pair[0].kind == "file"]
+    if len(files) == 1 and not done.failed and not (ctx.check and done.changed):
+        values |= _only_file(*files[0], done, ctx)
+    return replace(done, values=values)
 
 
 def from_host(args: CopyArgs, ctx: ActionContext) -> Result:
     """A file or folder that is on the host already."""
     answer = Answer(must(ctx.probe(_probe_host(args)), f"looking at {args.src}").stdout)
-    source, dest = answer.text(), answer.text()
+    source, dest, given = answer.text(), answer.text(), answer.text()
     parent = answer.flag()
     if not answer.flag():
         return failed(f"Source {source} not found", src=source, dest=dest)
@@ -108,20 +112,35 @@ def from_host(args: CopyArgs, ctx: ActionContext) -> Result:
     done = _carry_out(args, tree, ctx)
     if done.failed:
         return done
-    values = {"src": source, "dest": dest, "md5sum": md5 or None}
+    values = {"src": args.src, "dest": given, "md5sum": md5 or None}
     values["checksum"] = pairs[0][0].sha1 or None if alone else None
-    now = pairs[0][1]
-    if done.changed and not ctx.check and not alone:
-        script = f"{LOOK}nb_look {quote(dest)}\n"
-        now = Answer(must(ctx.probe(script), f"looking at {dest}").stdout).state(dest)
+    now = _now(pairs[0][1], done, ctx)
     return replace(done, values={**now.attributes(), **done.values, **values})
+
+
+def _now(before: PathState, done: Result, ctx: ActionContext) -> PathState:
+    """What stands at a path after a change that did not tell."""
+    if ctx.check or not done.changed or "state" in done.values:
+        return before
+    script = f"{LOOK}nb_look {quote(before.path)}\n"
+    outcome = must(ctx.probe(script), f"looking at {before.path}")
+    return Answer(outcome.stdout).state(before.path)
+
+
+def _only_file(entry: Entry, there: PathState, done: Result, ctx: ActionContext) -> dict[str, Any]:
+    """A folder with one file in it is answered for by that file, as Ansible does."""
+    values: dict[str, Any] = {"dest": there.path, "checksum": entry.sha1}
+    if "state" in done.values and isinstance(entry.source, Path):
+        content = entry.source.read_bytes()
+        values["md5sum"] = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        return values
+    return values | {"path": there.path, **_now(there, done, ctx).attributes()}
 
 
 def walk(source: Path, prefix: str, *, follow: bool) -> Iterator[Entry]:
     """Everything in a folder here, folders before what is in them. Raises ActionFailed for
     links that lead in a circle."""
-    if prefix:
-        yield Entry(prefix, "dir", source, mode=source.stat().st_mode & 0o7777)
+    yield Entry(prefix, "dir", source, mode=source.stat().st_mode & 0o7777)
     seen = {os.path.realpath(source)}
     for root, folders, files in os.walk(source, followlinks=follow):
         folders.sort()
@@ -201,9 +220,11 @@ def _probe_host(args: CopyArgs) -> str:
             f"F={1 if args.local_follow else 0}\nS={expanded(src)}\nD={expanded(args.dest)}\n",
             "case $S in */) S=${S%/}; c=1;; *) c=;; esac\nb=${S##*/}\n",
             "case $S in -*) S=./$S;; esac; case $D in -*) D=./$D;; esac\n",
-            'if [ -d "$S" ]; then D=${D%/}; [ "$c" = 1 ] || [ ! -e "$D" ] || D=$D/$b\n',
-            'else case $D in */) D=$D$b;; *) [ ! -d "$D" ] || D=$D/$b;; esac; fi\n',
-            'printf \'%s\\0%s\\0\' "$S" "$D"\n',
+            "G=$D\n",
+            'if [ -d "$S" ]; then D=${D%/}; if [ "$c" != 1 ]; then\n',
+            '[ ! -e "$D" ] || G=$D/$b; D=$D/$b; fi\n',
+            'else case $D in */) D=$D$b;; *) [ ! -d "$D" ] || D=$D/$b;; esac; G=$D; fi\n',
+            'printf \'%s\\0%s\\0%s\\0\' "$S" "$D" "$G"\n',
             "case $D in */*) d=${D%/*}/;; *) d=.;; esac\n",
             'if [ -d "$d" ]; then printf 1; fi; printf "\\0"\n',
             'if [ -e "$S" ]; then printf "1\\0"; else printf "\\0"; exit; fi\n',
@@ -284,7 +305,7 @@ def _folder_script(tree: Tree) -> str:
         if not there.exists:
             new = f"{entry.mode:04o}" if tree.own_modes and mode is None else mode
             lines.append(make_folders(there.path, tree.folder_rights, new))
-        elif there.is_dir:
+        elif there.is_dir and not (entry.below == "" and isinstance(entry.source, Path)):
             rights = tree.folder_rights.script(there)
             lines.append(f"set -- {quote(there.path)}\n{rights}" if rights else "")
     return "".join(lines)

@@ -149,8 +149,11 @@ class FileAction:
         answer = must(ctx.probe(probe_script(args)), f"looking at {args.path}")
         seen = read_seen(answer.stdout, args)
         step = decide(args, seen)
-        key = "dest" if args.state in {"link", "hard", "touch"} else "path"
+        state = state_of(args, seen)
+        key = "dest" if state in {"link", "hard", "touch"} else "path"
         values: dict[str, Any] = {"src": args.src} if args.src is not None else {}
+        if state == "link" and args.src is None:
+            values["src"] = seen.there.target
         if step.problem:
             now = seen.real if step.path == seen.real.path else seen.there
             values |= {"path": step.path, **now.attributes()}
@@ -161,10 +164,10 @@ class FileAction:
             script = f"{LOOK}set -e\n{step.script}nb_look {quote(step.path)}\n"
             now = Answer(must(ctx.act(script), f"file {step.path}").stdout).state(step.path)
         values |= now.attributes()
-        if args.state == "absent":
+        if state == "absent" and not (ctx.check and now.exists):
             values = {"path": step.path, "state": "absent"}
-        elif args.state in {"link", "hard"} and now.exists and not ctx.check:
-            values["state"] = args.state
+        elif state in {"link", "hard"} and now.exists and not ctx.check:
+            values["state"] = state
         return Result(changed=bool(step.script), values=values, diff=_diff(step, ctx))
 
 
@@ -178,10 +181,7 @@ def _diff(step: Step, ctx: ActionContext) -> Diff | None:
 def decide(args: FileArgs, seen: Seen) -> Step:
     """What is to be done at the path, from what was asked and what is there."""
     there = seen.real if args.follow and seen.there.is_link else seen.there
-    state = args.state
-    if state is None:
-        state = _present(there) or ("directory" if args.recurse else "file")
-    match state:
+    match state_of(args, seen):
         case "absent":
             return _absent(seen.there)
         case "directory":
@@ -193,6 +193,13 @@ def decide(args: FileArgs, seen: Seen) -> Step:
         case "hard":
             return _hard(args, seen)
     return _file(seen.rights, there)
+
+
+def state_of(args: FileArgs, seen: Seen) -> State:
+    """The state asked for; when none is, that of what is there."""
+    if args.state is not None:
+        return args.state
+    return _present(seen.there) or ("directory" if args.recurse else "file")
 
 
 def _present(there: PathState) -> State | None:

@@ -110,7 +110,7 @@ class PathState:
             "gid": self.gid,
             "owner": self.owner,
             "group": self.group,
-            "mode": f"{self.permissions:04o}",
+            "mode": f"0{self.permissions:03o}",
             "state": self.kind,
             "size": self.size,
         }

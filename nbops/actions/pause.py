@@ -66,9 +66,10 @@ class PauseAction:
         warnings: tuple[str, ...] = ()
         if args.duration is not None:
             ctx.stop.sleep(args.duration)
-            unit = "minutes" if args.minutes is not None else "seconds"
-            shown = args.minutes if args.minutes is not None else args.duration
-            told = f"Paused for {round(shown, 2)} {unit}"
+            waited = time.monotonic() - begun
+            told = f"Paused for {round(waited, 2)} seconds"
+            if args.minutes is not None:
+                told = f"Paused for {round(waited / 60, 2)} minutes"
         elif sys.stdin is not None and sys.stdin.isatty():
             prompt = str(args.prompt or "")
             ctx.progress(prompt or "Press enter to continue, Ctrl+C to interrupt")

@@ -52,11 +52,11 @@ class SlurpAction:
             case 0:
                 path, _, text = outcome.stdout.partition(b"\0")
             case 1:
-                return failed(f"file not found: {args.src}")
+                return failed(f"File not found: {args.src}")
             case 2:
-                return failed(f"source is a directory and must be a file: {args.src}")
+                return failed(f"Source is a directory and must be a file: {args.src}")
             case 3:
-                return failed(f"file is not readable: {args.src}")
+                return failed(f"File is not readable: {args.src}")
             case _:
                 return failed(f"cannot read {args.src}: {outcome.err.strip()}")
         content = base64.b64encode(base64.b64decode(text)).decode()

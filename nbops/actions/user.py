@@ -158,7 +158,8 @@ def change_commands(args: UserArgs, seen: Seen, account: Account) -> list[Text]:
     if args.password_lock is not None and account.locked is (not args.password_lock):
         words.append("-L" if args.password_lock else "-U")
     commands: list[Text] = [_line(["usermod", *words, "--", args.name])] if words else []
-    if args.password is not None and args.update_password == "always" and not account.same_password:
+    renew = args.update_password != "on_create"  # noqa: S105 - a way, not a password
+    if args.password is not None and renew and not account.same_password:
         commands.append(_set_password(args.name, args.password))
     return commands
 

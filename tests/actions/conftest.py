@@ -138,3 +138,8 @@ def plain_umask() -> Iterator[None]:
 def do(action: Action[Any], ctx: Any, **arguments: Any) -> Result:
     """Check the arguments and run the action."""
     return action.run(action.spec.args(**arguments), ctx)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The mark of the tests that ask ansible-core itself: a minute and more."""
+    config.addinivalue_line("markers", "ansible: compares with ansible-core on this machine")
