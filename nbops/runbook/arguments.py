@@ -87,17 +87,19 @@ def _all_known(model: type[Args], names: Mapping[str, Any]) -> bool:
 
 
 def argument_names(model: type[Args]) -> dict[str, str]:
-    """Every name that an argument may be given by, aliases too, and the field it means."""
+    """Every name that an argument may be given by, and the field it means.
+
+    The first name of a field is the one to show: a field whose alias replaces its own name
+    (because Python or pydantic has another use for it) goes by the alias.
+    """
     names = {}
     for field, info in model.model_fields.items():
-        names[field] = field
         aliases = [info.alias, info.validation_alias]
+        found = [alias for alias in aliases if isinstance(alias, str)]
         for alias in aliases:
-            if isinstance(alias, str):
-                names[alias] = field
-            for choice in getattr(alias, "choices", ()):
-                if isinstance(choice, str):
-                    names[choice] = field
+            found += [one for one in getattr(alias, "choices", ()) if isinstance(one, str)]
+        for name in found or [field]:
+            names[name] = field
     return names
 
 

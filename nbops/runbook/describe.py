@@ -40,10 +40,12 @@ def arguments(spec: ActionSpec) -> list[Argument]:
     found = []
     for field, info in spec.args.model_fields.items():
         shape = schema.get("properties", {}).get(field, {})
+        known = [name for name, of in names.items() if of == field]
+        name = field if field in known else known[0]
         found.append(
             Argument(
-                name=field,
-                aliases=tuple(name for name, of in names.items() if of == field and name != field),
+                name=name,
+                aliases=tuple(other for other in known if other != name),
                 takes=takes(shape, definitions),
                 required=info.is_required(),
                 default=_default(shape),

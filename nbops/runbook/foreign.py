@@ -11,7 +11,7 @@ from nbops.runbook.keywords import Where
 from nbops.runbook.reading import Source
 
 # Modules of ansible.builtin that nbops does not have, and the way to the same end.
-_MODULES: Mapping[str, str] = {
+MODULES: Mapping[str, str] = {
     "add_host": "write the host into the inventory",
     "apt_key": "put the key with `get_url` or `copy` into /etc/apt/keyrings",
     "apt_repository": "write the file in /etc/apt/sources.list.d with `copy`",
@@ -57,8 +57,8 @@ def note(name: str, place: Place | None, where: Where, source: Source) -> None:
     """Note that `name` is neither keyword nor action, as helpfully as can be."""
     plain = name.removeprefix("ansible.builtin.").removeprefix("ansible.legacy.")
     actions = [spec.name for spec in source.reading.catalog] + ["import_tasks"]
-    if plain in _MODULES:
-        source.add(f"`{plain}` of Ansible is not supported", place, _MODULES[plain])
+    if plain in MODULES:
+        source.add(f"`{plain}` of Ansible is not supported", place, MODULES[plain])
     elif "." in plain:
         last = plain.rsplit(".", 1)[-1]
         same = f"nbops has `{last}` of its own" if last in actions else "see `nbops actions`"

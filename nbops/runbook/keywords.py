@@ -55,6 +55,8 @@ class Keyword:
     ours: bool = False
 
 
+ORDERS = ("inventory", "reverse_inventory", "sorted", "reverse_sorted", "shuffle")
+
 _P = frozenset({Where.PLAY})
 _T = frozenset({Where.TASK, Where.HANDLER})
 _B = frozenset({Where.BLOCK})
@@ -67,7 +69,12 @@ _TABLE = (
     Keyword("name", _ALL, Kind.TEXT, "What it is called in the output."),
     Keyword("hosts", _P, Kind.HOSTS, "The hosts of the play: a pattern as in Ansible."),
     Keyword("serial", _P, Kind.SERIAL, "How many hosts at a time: the play runs batch by batch."),
-    Keyword("order", _P, Kind.ORDER, "The order of the hosts (`inventory`, `sorted`…)."),
+    Keyword(
+        "order",
+        _P,
+        Kind.ORDER,
+        "The order of the hosts: " + ", ".join(f"`{order}`" for order in ORDERS) + ".",
+    ),
     Keyword(
         "gather_facts", _P, Kind.BOOL, "Gather facts first; without it, when one is asked for."
     ),
@@ -167,6 +174,7 @@ LOOP_CONTROL: Mapping[str, str] = {
     "label": "What to show of the item.",
     "pause": "Seconds between two items.",
     "extended": "Give `ansible_loop` with `index`, `first`, `last`, `length`….",
+    "extended_allitems": "Have all items in it too, as `ansible_loop.allitems` (true).",
 }
 RETRY: Mapping[str, str] = {
     "attempts": "Number of tries, the first one counted (3).",
@@ -176,7 +184,6 @@ RETRY: Mapping[str, str] = {
     "jitter": "Up to so many seconds are added at random (0).",
     "deadline": "Seconds after which no further try is made.",
 }
-ORDERS = ("inventory", "reverse_inventory", "sorted", "reverse_sorted", "shuffle")
 
 # Ansible's keywords that nbops does not have, and what to do instead.
 REFUSED: Mapping[str, str] = {
@@ -204,6 +211,7 @@ REFUSED: Mapping[str, str] = {
     "import_role": "put the tasks into a file and use `import_tasks`",
     "include_vars": "use `vars_files` on the play",
     "validate_argspec": "check with `assert`",
+    "break_when": "choose the items before the loop: `loop: \"{{ LIST | select('…') | list }}\"`",
     "with_items": 'write `loop: "{{ LIST | flatten(1) }}"`, or just `loop: LIST`',
     "with_list": "write `loop: LIST`",
     "with_flattened": 'write `loop: "{{ LIST | flatten }}"`',

@@ -221,7 +221,7 @@ def _nodes(keyword: Keyword, raw: Any, place: Place | None, source: Source) -> A
 def _known(raw: Any, known: Mapping[str, str], what: str, source: Source) -> None:
     for key in raw:
         if key not in known:
-            hint = did_you_mean(str(key), known)
+            hint = keywords.refusal(str(key)) or did_you_mean(str(key), known)
             source.add(f"`{what}` has no `{key}`", raw.key_places.get(key), hint)
 
 
@@ -238,6 +238,7 @@ def _loop_control(keyword: Keyword, raw: Any, place: Place | None, source: Sourc
         label=raw.get("label"),
         pause=raw.get("pause", 0),
         extended=str(raw.get("extended", False)).lower() in _TRUE,
+        extended_allitems=str(raw.get("extended_allitems", True)).lower() in _TRUE,
     )
 
 

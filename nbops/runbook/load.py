@@ -22,7 +22,7 @@ from nbops.runbook.kinds import convert
 from nbops.runbook.model import Node, Play, Runbook
 from nbops.runbook.reading import Reading, Source
 from nbops.runbook.spec import Catalog
-from nbops.runbook.tasks import common, known, nodes, tasks_of_file
+from nbops.runbook.tasks import common, known, nodes, tasks_of_file, tasks_under
 
 _SECTIONS = ("pre_tasks", "tasks", "post_tasks")
 
@@ -130,8 +130,8 @@ def _play(data: YamlMap, source: Source) -> Play:
     sections: dict[str, Any] = {}
     start = 0
     for name in _SECTIONS:
-        sections[name] = nodes(data.get(name), f"{path}.", source, start=start)
-        start += len(data.get(name) or ())
+        sections[name] = tasks_under(data, name, f"{path}.", source, start=start)
+        start += len(data[name]) if isinstance(data.get(name), list) else 0
     plain = [name for name in used if name not in {*_SECTIONS, "handlers", "vars_files"}]
     values = common(data, plain, source)
     values.setdefault("hosts", "")
@@ -139,7 +139,7 @@ def _play(data: YamlMap, source: Source) -> Play:
         path=path,
         folder=source.folder,
         vars_files=_vars_files(data, source),
-        handlers=nodes(data.get("handlers"), f"{path}.h", source, Where.HANDLER),
+        handlers=tasks_under(data, "handlers", f"{path}.h", source, where=Where.HANDLER),
         **sections,
         **values,
     )

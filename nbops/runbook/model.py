@@ -32,6 +32,7 @@ class LoopControl:
     label: Any = None
     pause: Any = 0
     extended: bool = False
+    extended_allitems: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

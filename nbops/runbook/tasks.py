@@ -38,19 +38,39 @@ class _Written:
     path: str
 
 
+def tasks_under(
+    data: YamlMap,
+    key: str,
+    prefix: str,
+    source: Source,
+    *,
+    where: Where = Where.TASK,
+    start: int = 0,
+) -> tuple[Node, ...]:
+    """The tasks under a key of a play, block or task, counted from `start`."""
+    place = data.value_places.get(key, data.place)
+    return nodes(data.get(key), prefix, source, where=where, start=start, place=place)
+
+
 def nodes(
-    raw: Any, prefix: str, source: Source, where: Where = Where.TASK, start: int = 0
+    raw: Any,
+    prefix: str,
+    source: Source,
+    *,
+    where: Where = Where.TASK,
+    start: int = 0,
+    place: Place | None = None,
 ) -> tuple[Node, ...]:
     """A list of tasks and blocks; their paths are `prefix` and their number from `start`."""
     if raw is None:
         return ()
     if not isinstance(raw, list):
-        source.add("a list of tasks is needed here", place_of(raw))
+        source.add("a list of tasks is needed here", place_of(raw) or place)
         return ()
     found: list[Node] = []
     for number, one in enumerate(raw):
-        place = place_of(raw, (number,))
-        found += _node(one, f"{prefix}{start + number}", place, source, where)
+        at = place_of(raw, (number,)) or place
+        found += _node(one, f"{prefix}{start + number}", at, source, where)
     return tuple(found)
 
 
@@ -115,10 +135,10 @@ def _block(data: YamlMap, path: str, source: Source) -> Block:
     plain = [name for name in used if name not in {*_PARTS, "rollback"}]
     return Block(
         path=path,
-        block=nodes(data.get("block"), f"{path}.", source),
-        rescue=nodes(data.get("rescue"), f"{path}.r", source),
-        always=nodes(data.get("always"), f"{path}.a", source),
-        rollback=nodes(data.get("rollback"), f"{path}.u", source),
+        block=tasks_under(data, "block", f"{path}.", source),
+        rescue=tasks_under(data, "rescue", f"{path}.r", source),
+        always=tasks_under(data, "always", f"{path}.a", source),
+        rollback=tasks_under(data, "rollback", f"{path}.u", source),
         **common(data, plain, source),
     )
 
@@ -215,7 +235,7 @@ def _task(written: _Written, spec: ActionSpec, source: Source) -> Task:
         args=args,
         args_template=whole,
         folder=source.folder,
-        rollback=nodes(data.get("rollback"), f"{written.path}.u", source),
+        rollback=tasks_under(data, "rollback", f"{written.path}.u", source),
         **values,
     )
 
@@ -272,7 +292,7 @@ def _imported(written: _Written, source: Source, where: Where) -> Sequence[Node]
     target = source.to(file, at, "tasks")
     if target is None:
         return ()
-    inner = nodes(tasks_of_file(target), f"{path}.", target, where)
+    inner = nodes(tasks_of_file(target), f"{path}.", target, where=where)
     if where is Where.HANDLER:
         return [_within(node, values) for node in inner]
     return (Block(path=path, block=inner, **values),)
