@@ -6,7 +6,7 @@ import getpass
 import hashlib
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,11 +27,18 @@ from nbops.engine.strategy import Choice
 from nbops.engine.variables import VariableStore, World
 from nbops.inventory.connection import SshDefaults, become_of, endpoint_of
 from nbops.inventory.load import load_inventory
-from nbops.inventory.model import Inventory
+from nbops.inventory.model import ALL, Group, Inventory
 from nbops.inventory.pattern import match_hosts
 from nbops.journal.store import Journal, RunEntry, as_json, journal_path
 from nbops.nocobase.actions import NOCOBASE_ACTIONS
-from nbops.nocobase.settings import VARIABLE, ClusterSettings, as_vars, load_settings, read_secrets
+from nbops.nocobase.settings import (
+    ROLES,
+    VARIABLE,
+    ClusterSettings,
+    as_vars,
+    load_settings,
+    read_secrets,
+)
 from nbops.report.choose import observer
 from nbops.runbook.expr import Templar
 from nbops.runbook.load import load_runbook
@@ -112,7 +119,7 @@ class Cluster:
         self.path = path
         self.masker = Masker()
         self._extra = dict(extra_vars or {})
-        self.inventory: Inventory = load_inventory(path)
+        self.inventory: Inventory = _with_roles(load_inventory(path))
 
     @cached_property
     def settings(self) -> ClusterSettings | None:
@@ -172,6 +179,14 @@ class Cluster:
             group_names={host: inventory.groups_of(host) for host in inventory.hosts},
             extra=self._extra,
         )
+
+
+def _with_roles(inventory: Inventory) -> Inventory:
+    """The groups with a meaning are there, if empty, where the inventory describes a cluster."""
+    if not any(VARIABLE in inventory.vars_of(host) for host in inventory.hosts):
+        return inventory
+    missing = {role: Group(role, parents=(ALL,)) for role in ROLES if role not in inventory.groups}
+    return replace(inventory, groups={**inventory.groups, **missing})
 
 
 def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: Runbook) -> Run:

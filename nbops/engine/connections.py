@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from nbops.base.command import Identity
 from nbops.base.errors import HostUnusable
 from nbops.transport.endpoint import Endpoint
 from nbops.transport.session import Session
@@ -16,8 +17,14 @@ class SessionPool(Protocol):
     def session(self, endpoint: Endpoint) -> Session:
         """The session with this host, connected when it is first used."""
 
-    def connect_all(self, endpoints: Sequence[Endpoint], forks: int) -> list[HostUnusable]:
-        """Connect to all of them side by side; gives one error for each that cannot be used."""
+    def connect_all(
+        self,
+        endpoints: Sequence[Endpoint],
+        forks: int,
+        identities: Mapping[str, Identity] | None = None,
+    ) -> list[HostUnusable]:
+        """Connect to all of them side by side, and be each one's identity as well where one is
+        given; gives one error for each that cannot be used."""
 
     def close(self, *, sweep: bool = False) -> None:
         """End all sessions; with `sweep`, remove the run's folders on the hosts first."""
@@ -35,9 +42,14 @@ class Connections:
         """The session with a host; any number of threads may use it."""
         return self._pool.session(self._endpoint(host))
 
-    def connect_all(self, hosts: Sequence[str], forks: int) -> list[HostUnusable]:
-        """Connect to all hosts side by side; gives one error for each that cannot be used."""
-        return self._pool.connect_all([self._endpoint(host) for host in hosts], forks)
+    def connect_all(
+        self, hosts: Sequence[str], forks: int, identity_of: Callable[[str], Identity]
+    ) -> list[HostUnusable]:
+        """Connect to all hosts side by side, and become each one's identity once; gives one
+        error for each host that cannot be used."""
+        endpoints = [self._endpoint(host) for host in hosts]
+        identities = {host: identity_of(host) for host in hosts}
+        return self._pool.connect_all(endpoints, forks, identities)
 
     def close(self, *, sweep: bool) -> None:
         """End all sessions."""

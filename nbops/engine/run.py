@@ -123,7 +123,7 @@ class Run:
         finished = False
         try:
             if request.strict:
-                unusable = self.connections.connect_all(hosts, request.forks)
+                unusable = self.connections.connect_all(hosts, request.forks, self.identity_of)
                 if unusable:
                     raise HostUnusable.of([one.problems[0] for one in unusable])
             if request.cluster and not request.check:

@@ -226,13 +226,19 @@ def shell_command(identity: Identity) -> str:
         return "exec /bin/sh"
     user = quote(identity.user)
     ready = f"echo {quote(_READY)}; exec /bin/sh"
-    if identity.method == "sudo":
-        if identity.password is None:
-            return f"exec sudo -H -n -u {user} -- /bin/sh"
-        return f"exec sudo -H -S -p {quote(_PROMPT)} -u {user} -- /bin/sh -c {quote(ready)}"
-    if identity.method == "su":
+    if identity.method == "sudo" and identity.password is None:
+        other = f"exec sudo -H -n -u {user} -- /bin/sh"
+    elif identity.method == "sudo":
+        other = f"exec sudo -H -S -p {quote(_PROMPT)} -u {user} -- /bin/sh -c {quote(ready)}"
+    elif identity.method == "su":
         inner = ready if identity.password is not None else "exec /bin/sh"
-        return f"exec env LC_ALL=C su -s /bin/sh -c {quote(inner)} -- {user}"
-    raise UsageError(
-        f"become method {identity.method!r} is not known", hint="use `sudo` (the default) or `su`"
-    )
+        other = f"exec env LC_ALL=C su -s /bin/sh -c {quote(inner)} -- {user}"
+    else:
+        raise UsageError(
+            f"become method {identity.method!r} is not known",
+            hint="use `sudo` (the default) or `su`",
+        )
+    own = "exec /bin/sh" if identity.password is None else ready
+    # A login that is the wanted user already needs no sudo, and many hosts have none.
+    script = f'if [ "$(id -un)" = {user} ]; then {own}; else {other}; fi'
+    return f"exec /bin/sh -c {quote(script)}"
