@@ -3,8 +3,8 @@
     with SshServer(folder, addresses=loopback(3)) as server:
         pool.session(server.endpoint(0))
 
-One `SshServer` is one sshd that listens on some addresses 127.1.x.y (every one a "host") at
-one port, with a host key of its own and one user key. `kill_connections`, `stop` and `start`
+One `SshServer` listens on some addresses 127.1.x.y (every one a "host") at one port, with one
+host key and one user key. `kill_connections`, `stop` and `start`
 provoke the faults of a network; `DelayProxy` the rest.
 """
 
@@ -24,6 +24,7 @@ from types import TracebackType
 from nbops.transport.endpoint import Endpoint
 
 _START_DEADLINE = 15.0
+_LISTENERS = 16  # an sshd listens on so many addresses at most; for more there are more of them
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 
 
@@ -48,7 +49,7 @@ def make_key(file: Path, kind: str = "ed25519") -> Path:
 
 
 class SshServer:
-    """One sshd on one or many loopback addresses. Everything it needs is in `folder`."""
+    """sshd on one or many loopback addresses. Everything it needs is in `folder`."""
 
     def __init__(
         self,
@@ -64,7 +65,7 @@ class SshServer:
         self.port = port or free_port(self.addresses[0])
         self.user = getpass.getuser()
         self._options = tuple(options)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.host_key = make_key(folder / f"host_{key_kind}", key_kind)
         self.user_key = make_key(folder / "user_key")
@@ -113,34 +114,37 @@ class SshServer:
         """Start sshd and wait until it answers on every address."""
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-        config = self.folder / "sshd_config"
-        config.write_text(self._config())
-        log = (self.folder / "sshd.log").open("ab")
-        with log:
-            self._process = subprocess.Popen(
-                [SSHD, "-D", "-e", "-f", str(config)], stdin=subprocess.DEVNULL, stderr=log
-            )
+        for start in range(0, len(self.addresses), _LISTENERS):
+            config = self.folder / f"sshd_config{start or ''}"
+            config.write_text(self._config(self.addresses[start : start + _LISTENERS]))
+            with (self.folder / "sshd.log").open("ab") as log:
+                self._processes.append(
+                    subprocess.Popen(
+                        [SSHD, "-D", "-e", "-f", str(config)], stdin=subprocess.DEVNULL, stderr=log
+                    )
+                )
         end = time.monotonic() + _START_DEADLINE
         for address in self.addresses:
             while not _answers(address, self.port):
-                if self._process.poll() is not None or time.monotonic() > end:
+                ended = any(process.poll() is not None for process in self._processes)
+                if ended or time.monotonic() > end:
                     self.stop()
                     raise RuntimeError(f"sshd does not start: {self.log()[-2000:]}")
                 time.sleep(0.02)
 
     def stop(self) -> None:
         """End sshd and its connections. What they started goes on, as on a real host."""
-        if self._process is None:
-            return
-        self.kill_connections()
-        self._process.terminate()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(5)
-        self.kill_connections()
-        self._process = None
+        connections = self.connections()
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(5)
+        _kill(connections)
+        self._processes.clear()
 
     def restart(self) -> None:
         """Stop and start."""
@@ -149,20 +153,12 @@ class SshServer:
 
     def connections(self) -> list[int]:
         """The process ids of the sshd processes that serve a connection now."""
-        if self._process is None:
-            return []
-        return _below(self._process.pid)
+        families = _children()
+        return [pid for one in self._processes for pid in _below(one.pid, families)]
 
     def kill_connections(self) -> int:
         """Kill the sshd processes of all connections, and nothing else; gives their number."""
-        killed = 0
-        for pid in self.connections():
-            try:
-                os.kill(pid, signal.SIGKILL)
-                killed += 1
-            except ProcessLookupError:
-                continue
-        return killed
+        return _kill(self.connections())
 
     def signal_connections(self, number: signal.Signals) -> None:
         """Send a signal to the processes of all connections (SIGSTOP: a host that hangs)."""
@@ -174,8 +170,8 @@ class SshServer:
         file = self.folder / "sshd.log"
         return file.read_text("utf-8", "replace") if file.exists() else ""
 
-    def _config(self) -> str:
-        listen = "".join(f"ListenAddress {address}\n" for address in self.addresses)
+    def _config(self, addresses: Sequence[str]) -> str:
+        listen = "".join(f"ListenAddress {address}\n" for address in addresses)
         options = "".join(f"{option}\n" for option in self._options)
         return (
             f"{options}Port {self.port}\n{listen}HostKey {self.host_key}\n"
@@ -193,14 +189,27 @@ class SshServer:
 
 
 def _answers(address: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex((address, port)) == 0
+    try:
+        socket.create_connection((address, port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
 
 
-def _below(parent: int) -> list[int]:
+def _kill(pids: Sequence[int]) -> int:
+    killed = 0
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+            killed += 1
+        except ProcessLookupError:
+            continue
+    return killed
+
+
+def _below(parent: int, families: dict[int, list[int]]) -> list[int]:
     """The sshd processes below this one: the shells that they started are not among them."""
-    found, families = [], _children()
+    found = []
     todo = list(families.get(parent, ()))
     while todo:
         pid = todo.pop()

@@ -32,7 +32,8 @@ from nbops.transport.stream import DeadlinePassed, Link, Stream, WireBroken
 T = TypeVar("T")
 
 RECONNECT = 120.0  # seconds in which a broken connection must be had again
-_BREAKS = 8  # broken streams in a row, without any output between, until it is given up
+_SHELL_ENDS = 3  # times in a row, on a link that lives, until a command is given up
+_LAST_TRY = 5.0  # seconds for a connection that is wanted only to clean up
 
 
 class HostSession:
@@ -106,6 +107,7 @@ class HostSession:
 
     def close(self, *, sweep: bool = False) -> None:
         """See `Session`. Sweeps the folder of every identity that was used."""
+        self._reconnect = min(self._reconnect, _LAST_TRY)
         try:
             if sweep and self._was_connected:
                 for identity in tuple(self._identities):
@@ -172,21 +174,25 @@ class HostSession:
         `fresh` forgets the output of a broken attempt: the command is run again. Otherwise it
         goes on where it stopped.
         """
-        breaks, size = 0, (0, 0)
+        breaks, size, patience = 0, (0, 0), Deadline(self._reconnect)
         while True:
             try:
                 return attempt()
             except WireBroken as broken:
-                breaks = 0 if output.sizes != size and not fresh else breaks + 1
-                if breaks >= (2 if fresh else _BREAKS) and self._alive():
+                if output.sizes != size and not fresh:
+                    breaks = 0
+                    patience.renew()
+                breaks += 1
+                if breaks >= _SHELL_ENDS and self._alive():
                     raise ConnectionLost(
                         f"{self._host}: the shell ended {breaks} times under the same command: "
                         f"{broken}",
                         hint="does the command kill its parent, or does the host end sessions?",
                     ) from broken
-                if breaks >= _BREAKS:
+                if patience.passed:
                     raise ConnectionLost(
-                        f"{self._host}: the connection broke {breaks} times: {broken}",
+                        f"{self._host}: the connection broke {breaks} times in "
+                        f"{self._reconnect:g} s: {broken}",
                         hint=f"look at the network and sshd of {self._host}",
                     ) from broken
                 if fresh:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -111,3 +113,12 @@ def alive(text: str) -> list[int]:
         if text.encode() in line and state not in "ZX":
             found.append(int(folder.name))
     return found
+
+
+@pytest.fixture
+def sudo() -> None:
+    """The real sudo, which lets root become anybody without a word of configuration."""
+    if shutil.which("sudo") is None:
+        pytest.skip("sudo is not installed: apt-get install sudo")
+    if os.geteuid() != 0:
+        pytest.skip("only root may use sudo here without configuration")

@@ -37,7 +37,11 @@ def _over(proxy: Proxy, server: SshServer, tmp_path: Path, keepalive: float = 0.
     key = server.known_hosts_text().split(maxsplit=1)[1].splitlines()[0]
     known.write_text(f"[{proxy.address}]:{proxy.port} {key}\n")
     return server.endpoint(
-        address=proxy.address, port=proxy.port, known_hosts=(known,), keepalive=keepalive
+        address=proxy.address,
+        port=proxy.port,
+        known_hosts=(known,),
+        keepalive=keepalive,
+        connect_timeout=2.0,
     )
 
 
