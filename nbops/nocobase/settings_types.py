@@ -76,6 +76,8 @@ class Section(BaseModel):
 class Source(Section):
     """Where a secret comes from: exactly one of these."""
 
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
     env: Line | None = Field(default=None, description="an environment variable of this computer")
     file: Line | None = Field(
         default=None, description="a file on this computer, relative to the inventory's folder"
