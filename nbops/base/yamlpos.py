@@ -239,5 +239,9 @@ def _syntax_error(error: yaml.YAMLError, file: str) -> UsageError:
         mark = error.problem_mark or error.context_mark
         place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 1)
         context = f" ({error.context})" if error.context else ""
-        return UsageError(f"not valid YAML: {error.problem or error}{context}", place=place)
+        return UsageError(
+            f"not valid YAML: {error.problem or error}{context}",
+            place=place,
+            hint="look here and at the line before: indentation, quotes, brackets, a missing space",
+        )
     return UsageError(f"not valid YAML: {' '.join(str(error).split())}", place=Place(file, 1))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nbops.base.command import Command, Effect, join
-from nbops.base.errors import HostUnusable, Interrupted, NbopsError, Problem
+from nbops.base.errors import HostUnusable, Interrupted, NbopsError, UsageError
 from nbops.base.events import Status, StepEnded, TaskStarted
 from nbops.base.ids import StepId
 from nbops.cli.options import Output, Target, expand
@@ -106,9 +106,9 @@ def _kill_left(reached: Reach, hosts: list[str]) -> None:
 
 def _judge(errors: list[NbopsError]) -> None:
     """End with the right exit code; what failed has been shown."""
-    unusable = [error for error in errors if isinstance(error, HostUnusable)]
-    if unusable:
-        problems: list[Problem] = [problem for error in unusable for problem in error.problems]
-        raise HostUnusable.of(problems)
+    for kind in (UsageError, HostUnusable):
+        problems = [part for error in errors if isinstance(error, kind) for part in error.problems]
+        if problems:
+            raise kind.of(dict.fromkeys(problems))
     if errors:
         raise typer.Exit(1)

@@ -6,24 +6,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cli_told import Nbops, Told
 
 from nbops.cli.main import call
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a command said, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-
-Nbops = Callable[..., Told]
 
 LOCAL = """\
 all:

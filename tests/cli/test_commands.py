@@ -5,7 +5,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import Nbops
+from cli_told import Nbops
 
 Write = Callable[[str], Path]
 

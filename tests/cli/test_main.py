@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Nbops, Told
+from cli_told import Nbops, Told
 
 from nbops import __version__
 from nbops.base import errors
