@@ -44,7 +44,7 @@ class Reach:
 
     def connect(self, hosts: Sequence[str]) -> None:
         """Connect to all of them; raises HostUnusable that names all that cannot be used."""
-        faults = self.connections.connect_all(hosts, self.forks)
+        faults = self.connections.connect_all(hosts, self.forks, self.identity)
         if faults:
             raise HostUnusable.of([problem for fault in faults for problem in fault.problems])
 

@@ -405,9 +405,9 @@ def test_a_wrong_or_missing_sudo_password_is_a_fault(
 ) -> None:
     session = make_pool().session(asking.endpoint())
     with pytest.raises(HostUnusable, match="the password was not accepted") as wrong:
-        session.run(Command("true", identity=Identity("root", password=Secret("hush"))))
+        session.run(Command("true", identity=Identity("nobody", password=Secret("hush"))))
     with pytest.raises(HostUnusable, match="a password is required") as missing:
-        session.run(Command("true", identity=Identity("root")))
+        session.run(Command("true", identity=Identity("nobody")))
     assert wrong.value.fault is missing.value.fault is HostFault.SUDO_REFUSED
     assert "hush" not in str(wrong.value)
 
