@@ -11,7 +11,7 @@ from typing import Protocol
 
 from nbops.base.errors import LabError
 from nbops.base.events import Emit
-from nbops.lab import machine
+from nbops.lab import images, machine
 from nbops.lab.events import LabStep
 from nbops.lab.layout import REGISTRY_PORT, App, Machine, Role
 from nbops.lab.machine import Site
@@ -28,13 +28,13 @@ class Images(Protocol):
     def __call__(self, app: App, versions: Sequence[str], cache: Path, emit: Emit) -> Path: ...
 
 
-def link_images(site: Site, record: Record, cache: Path, images: Images, emit: Emit) -> None:
+def link_images(site: Site, record: Record, cache: Path, source: Images, emit: Emit) -> None:
     """Have the images made, or found in the cache, and remember their folder for the lab."""
     link = site.folders.images
     if link.is_symlink() and link.is_dir():
         return
     versions = tuple(dict.fromkeys((record.shape.version, UPGRADE_VERSION)))
-    folder = images(record.shape.app, versions, cache, emit)
+    folder = source(record.shape.app, versions, cache, emit)
     link.unlink(missing_ok=True)
     link.symlink_to(folder)
 
@@ -89,8 +89,6 @@ def boot(site: Site, target: Machine, ssh: Sequence[str], emit: Emit) -> None:
 
 def built_images(app: App, versions: Sequence[str], cache: Path, emit: Emit) -> Path:
     """The real images, built from their packages or taken from the cache."""
-    from nbops.lab import images
-
     return images.ensure(app.value, versions, cache, emit).folder
 
 

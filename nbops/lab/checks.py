@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nbops.base.errors import LabError
+from nbops.lab import images
 
-# Program → the Debian package that it comes from.
+# Program → the Debian package that it comes from; those for building images included.
 PROGRAMS: Mapping[str, str] = {
     "systemd-nspawn": "systemd-container",
     "debootstrap": "debootstrap",
@@ -23,6 +24,7 @@ PROGRAMS: Mapping[str, str] = {
     "mount": "mount",
     "chroot": "coreutils",
     "apt-get": "apt",
+    **images.REQUIRED_PACKAGES,
 }
 REQUIRED_PACKAGES = tuple(sorted(set(PROGRAMS.values())))
 

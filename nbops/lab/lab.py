@@ -50,7 +50,7 @@ class LabStatus:
 
 
 class Lab:
-    """One lab, by its name. Every method but `ssh` needs root."""
+    """One lab, by its name. Every method needs root, and says so."""
 
     def __init__(
         self,
@@ -94,7 +94,13 @@ class Lab:
         self._step("lab", f"{self.name} is removed", time.monotonic() - began)
 
     def status(self) -> LabStatus:
-        """The lab as it is now. LabError if there is none."""
+        """The lab as it is now. LabError if there is none.
+
+        Of a lab that was interrupted before it was written down, only the name is known.
+        """
+        checks.check_operator()
+        if not self.folders.record.exists() and self.name in list_labs(self._state_root):
+            return LabStatus(self.name, False, 0, "", "", "", "", ())
         record = self._record()
         site = self._site(record)
         return LabStatus(
@@ -166,6 +172,7 @@ class Lab:
         return folder_lock(self._state_root, deadline=60)
 
     def _record(self) -> Record:
+        checks.check_operator()
         record = read_record(self.folders) if self.folders.root.is_dir() else None
         if record is None:
             raise LabError(f"there is no lab {self.name!r}", hint=_those_there(self._state_root))
@@ -269,8 +276,10 @@ class Lab:
             record = read_record(self.folders)
         except LabError:  # what is left is found without it
             record = None
+        self.folders.inventory.unlink(missing_ok=True)  # from now on it is not complete
+        remove.take_down(self.name, self.folders, record.subnet if record else None)
+        remove.delete(self.folders)
         with self._with_all_labs():
-            remove.remove(self.name, self.folders, record.subnet if record else None)
             if not list_labs(self._state_root):
                 network.remove_guard()
                 restore_limits(self._state_root)

@@ -16,6 +16,7 @@ from pathlib import Path
 from nbops.base.errors import LabError
 from nbops.lab import cgroups, network
 from nbops.lab.cgroups import Hierarchies
+from nbops.lab.images.storage import registry_settings
 from nbops.lab.layout import REGISTRY_PORT, Machine, Role, Subnet, machine_name
 from nbops.lab.mounts import read_mounts
 from nbops.lab.shell import last_lines, run
@@ -206,23 +207,9 @@ def _role_files(site: Site, machine: Machine) -> dict[str, str]:
         }
         return {"etc/docker/daemon.json": json.dumps(engine, indent=2) + "\n"}
     if machine.role is Role.REGISTRY:
-        return {"etc/docker/registry/config.yml": _REGISTRY_SETTINGS}
+        settings = registry_settings(Path(_REGISTRY_FOLDER), f":{REGISTRY_PORT}")
+        return {"etc/docker/registry/config.yml": settings}
     return {}
-
-
-_REGISTRY_SETTINGS = f"""\
-version: 0.1
-log:
-  level: warn
-storage:
-  filesystem:
-    rootdirectory: {_REGISTRY_FOLDER}
-  maintenance:
-    readonly:
-      enabled: true
-http:
-  addr: :{REGISTRY_PORT}
-"""
 
 
 def _greets(address: str) -> bool:

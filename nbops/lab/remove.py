@@ -24,6 +24,7 @@ STOP_DEADLINE = 30
 THROW_AWAY_DEADLINE = 5
 KILL_DEADLINE = 15
 SETTLE_DEADLINE = 60
+DELETE_DEADLINE = 900
 _NSPAWN = Path("/run/systemd/nspawn")
 
 
@@ -47,8 +48,8 @@ def stop(lab: str, folders: Folders, host: str = "", *, deadline: float = STOP_D
             time.sleep(0.05)
 
 
-def remove(lab: str, folders: Folders, subnet: Subnet | None) -> None:
-    """Remove all of a lab: processes, control groups, mounts, network, files."""
+def take_down(lab: str, folders: Folders, subnet: Subnet | None) -> None:
+    """Remove all of a lab but its files: processes, control groups, mounts, network."""
     until = time.monotonic() + SETTLE_DEADLINE
     # Once its groups are gone, nothing of the lab can start any more: a watcher that cannot
     # join them ends at once.
@@ -65,8 +66,19 @@ def remove(lab: str, folders: Folders, subnet: Subnet | None) -> None:
         lock.unlink(missing_ok=True)
     if subnet is not None:
         _remove_nspawn_state(subnet)
-    if folders.root.exists():
-        run(["rm", "-rf", "--one-file-system", folders.root], deadline=300)
+
+
+def delete(folders: Folders) -> None:
+    """Delete the lab's files, the record last: until then its subnet counts as taken.
+
+    Nothing may be mounted there. The nodes' images make it long: half a minute a node.
+    """
+    if not folders.root.exists():
+        return
+    for path in folders.root.iterdir():
+        if path != folders.record:
+            run(["rm", "-rf", "--one-file-system", path], deadline=DELETE_DEADLINE)
+    run(["rm", "-rf", "--one-file-system", folders.root], deadline=DELETE_DEADLINE)
 
 
 def unmount(folder: Path) -> None:

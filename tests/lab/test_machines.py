@@ -236,6 +236,15 @@ def test_two_labs_stand_side_by_side_and_the_second_is_up_in_a_minute(
     assert other.lab.name not in list_labs()
 
 
+def test_a_lab_that_was_hardly_begun_has_a_status_and_can_be_removed(new_lab: NewLab) -> None:
+    rehearsal = new_lab()
+    rehearsal.lab.folders.root.mkdir(mode=0o700, parents=True)
+    status = rehearsal.lab.status()
+    assert (status.name, status.complete, status.machines) == (rehearsal.lab.name, False, ())
+    rehearsal.lab.down()
+    assert traces(rehearsal.lab.name, None) == []
+
+
 def test_down_leaves_nothing(new_lab: NewLab) -> None:
     rehearsal = new_lab()
     rehearsal.lab.up(1, "sample")
@@ -260,6 +269,27 @@ def test_down_leaves_nothing_of_an_up_that_was_killed(
     if rehearsal.lab.name in list_labs():
         rehearsal.lab.down()
     assert traces(rehearsal.lab.name, record.subnet if record else None) == []
+
+
+@pytest.mark.parametrize("milliseconds", [50, 300, 600])
+def test_a_killed_down_is_finished_by_the_next(new_lab: NewLab, milliseconds: int) -> None:
+    rehearsal = new_lab()
+    rehearsal.lab.up(1, "sample")
+    record = read_record(rehearsal.lab.folders)
+    assert record is not None
+    code = f"from nbops.lab.lab import Lab\nLab('{rehearsal.lab.name}', lambda event: None).down()"
+    down = subprocess.Popen([sys.executable, "-c", code])
+    until = time.monotonic() + 60
+    while rehearsal.lab.folders.inventory.exists():
+        assert down.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    time.sleep(milliseconds / 1000)
+    down.kill()
+    down.wait()
+    if rehearsal.lab.name in list_labs():
+        rehearsal.lab.down()
+    assert traces(rehearsal.lab.name, record.subnet) == []
 
 
 def test_a_killed_build_of_the_base_tree_leaves_nothing(
