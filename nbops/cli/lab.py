@@ -36,10 +36,7 @@ def add_to(app: typer.Typer) -> None:
     )
     lab.command()(expand(down))
     lab.command()(expand(status))
-    lab.command(
-        epilog="Example: nbops lab ssh node1 -- docker ps",
-        context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-    )(ssh)
+    lab.command(epilog="Example: nbops lab ssh node1 -- docker ps")(ssh)
     app.add_typer(lab, name="lab")
 
 
