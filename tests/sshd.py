@@ -179,6 +179,8 @@ class SshServer:
             "StrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n"
             "KbdInteractiveAuthentication no\nUseDNS no\nPrintMotd no\nLogLevel INFO\n"
             "MaxStartups 2000:30:4000\nSubsystem sftp internal-sftp\n"
+            # A bash at this level reads no ~/.bashrc: the developer's own may do anything.
+            "SetEnv SHLVL=2\n"
         )
 
     def _empty_config(self) -> Path:
