@@ -5,6 +5,7 @@ They are read only by what connects to hosts; nothing here is run by loading an 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
@@ -123,16 +124,17 @@ class Reader:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Whatever the command left behind is killed with its process group."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    finally:
-        for pipe in (process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
+    """Kill a command that is not done, with its process group.
+
+    One that is done is left alone: its number may be another's by now.
+    """
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
 
 
 def _words(command: str | Sequence[str]) -> list[str]:

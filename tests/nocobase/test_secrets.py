@@ -161,21 +161,26 @@ class TestCommand:
         began = time.monotonic()
         with pytest.raises(SecretProblem, match=r"not done after 0\.5 s"):
             reader.command("sh -c 'sleep 60 & echo $! > child; wait'")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
         child = int((tmp_path / "child").read_text())
-        assert not alive(child)
+        assert dies(child)
 
     def test_a_child_that_holds_the_output_does_not_hold_the_run(self, tmp_path: Path) -> None:
         reader = Reader(tmp_path, {"PATH": os.environ["PATH"]}, deadline=0.5)
         with pytest.raises(SecretProblem, match="not done after"):
             reader.command("sh -c 'sleep 60 & echo $! > child; echo secret'")
-        assert not alive(int((tmp_path / "child").read_text()))
+        assert dies(int((tmp_path / "child").read_text()))
 
 
-def alive(pid: int) -> bool:
-    """Whether a process runs; a zombie does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
+def dies(pid: int, within: float = 10.0) -> bool:
+    """Whether a process is gone, or a zombie, before so many seconds have passed."""
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.02)
+    return False
