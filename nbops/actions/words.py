@@ -9,7 +9,7 @@ from nbops.base.command import Text, quote
 from nbops.base.secret import Secret, reveal
 
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
-_TILDE = re.compile(r"~(?:[a-z_][a-z0-9_-]*)?(?=/|\Z)")
+_TILDE = re.compile(r"~(?:[a-z_][a-z0-9_-]*)?(?:/|\Z)")
 _GLOB = re.compile(r"[*?\[\]!-]")
 # Names that a shell sets for itself: they are not in the environment that Ansible looks into.
 _SHELL_OWN = frozenset(("_", "IFS", "LINENO", "OPTARG", "OPTIND", "PPID", "PS1", "PS2", "PS4"))

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import LocalContext, do
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from nbops.actions.attrs import OwnedArgs, Rights, Wanted, apply_mode
+from nbops.actions.file import FileAction
+from nbops.actions.paths import Answer, PathState
+from nbops.base.errors import ActionFailed
+
+FILE = PathState("/x", True, 0o100644, uid=1, gid=2)
+
+
+@pytest.mark.parametrize(
+    ("spec", "before", "folder", "after"),
+    [
+        ("0600", 0o755, False, 0o600),
+        ("600", 0o755, False, 0o600),
+        ("04755", 0o644, False, 0o4755),
+        ("u+x", 0o644, False, 0o744),
+        ("+x", 0o644, False, 0o755),
+        ("u=rwX,g=rX,o=", 0o640, False, 0o640),
+        ("u=rwX,g=rX,o=", 0o640, True, 0o750),
+        ("a+X", 0o744, False, 0o755),
+        ("g=u", 0o640, False, 0o660),
+        ("u+s,g+s,+t", 0o755, True, 0o7755),
+        ("o-rwx,g+w", 0o777, False, 0o770),
+        ("u+w-x", 0o555, False, 0o655),
+    ],
+)
+def test_modes_are_read_as_chmod_reads_them(
+    spec: str, before: int, folder: bool, after: int
+) -> None:
+    assert apply_mode(before, spec, folder=folder, umask=0o022) == after
+
+
+CLAUSE = st.tuples(
+    st.text("ugoa", max_size=2),
+    st.sampled_from("+-="),
+    st.sampled_from(["r", "w", "x", "X", "rw", "rwx", "", "u", "g", "o", "rX"]),
+).map("".join)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(CLAUSE, min_size=1, max_size=3).map(",".join), st.integers(0, 0o777))
+def test_symbolic_modes_are_those_of_chmod_itself(spec: str, before: int) -> None:
+    path = Path(os.environ.get("PYTEST_TMP", "/tmp")) / f"nbops-mode-{os.getpid()}"
+    try:
+        path.touch()
+        path.chmod(before)
+        subprocess.run(["chmod", "--", spec, str(path)], capture_output=True, check=False)
+        real = stat.S_IMODE(path.stat().st_mode)
+    finally:
+        path.unlink()
+    assert apply_mode(before, spec, folder=False, umask=0o022) == real
+
+
+@pytest.mark.parametrize("spec", ["rw", "9", "u+z", "u~x", "", "u+rg", "07777777"])
+def test_what_is_no_mode_is_refused_before_anything_runs(spec: str) -> None:
+    with pytest.raises(ValidationError):
+        OwnedArgs(mode=spec)
+
+
+@pytest.mark.parametrize(
+    ("rights", "script"),
+    [
+        (Rights(), ""),
+        (Rights(mode="0644", uid=1, gid=2), ""),
+        (Rights(mode="0600"), 'chmod 00600 -- "$1"\n'),
+        (Rights(uid=5), 'chown -h 5 -- "$1"\n'),
+        (Rights(gid=5), 'chown -h :5 -- "$1"\n'),
+        # A change of owner clears setuid: the mode is set after it even when it was right.
+        (Rights(mode="0644", uid=5, gid=6), 'chown -h 5:6 -- "$1"\nchmod 00644 -- "$1"\n'),
+    ],
+)
+def test_only_what_differs_is_set(rights: Rights, script: str) -> None:
+    assert rights.script(FILE) == script
+
+
+def test_a_user_that_is_not_there_is_named() -> None:
+    with pytest.raises(ActionFailed, match="failed to look up user nobody-knows"):
+        Wanted(owner="nobody-knows").read(Answer(b"0022\x000\x000\0\0"))
+
+
+def test_names_and_numbers_of_users_are_looked_up_on_the_host(ctx: LocalContext, box: Path) -> None:
+    (box / "x").touch()
+    own, group = box.stat().st_uid, box.stat().st_gid
+    result = do(FileAction(), ctx, path=str(box / "x"), owner=str(own), group=group)
+    assert not result.changed
+    with pytest.raises(ActionFailed, match="failed to look up group no-such-group"):
+        do(FileAction(), ctx, path=str(box / "x"), group="no-such-group")
