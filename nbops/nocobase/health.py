@@ -86,6 +86,27 @@ def read_version(body: str) -> str | None:
     return str(version) if version else None
 
 
+_ADVICE = (
+    (
+        "adapter",
+        "not registered",
+        "the cluster plugins are not there: set plugins.package_service, or use an image that"
+        " has them, or do without them on one node (`plugins: {append: []}`)",
+    ),
+    (
+        "database",
+        "connect",
+        "look at `database:` in the inventory, and whether its host lets the nodes in",
+    ),
+)
+
+
+def advice(message: str) -> str:
+    """What to do about a state whose message is this; empty when nothing is known."""
+    said = message.lower()
+    return next((way for *words, way in _ADVICE if all(word in said for word in words)), "")
+
+
 def app_error(body: str) -> str:
     """The first message of an answer that is an error; empty when it says none."""
     document = _object(_parse(body))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from nbops.nocobase.health import Health, app_error, read_health, read_version
+from nbops.nocobase.health import Health, advice, app_error, read_health, read_version
 
 
 def answer(code: str, message: str = "") -> str:
@@ -68,3 +68,16 @@ def test_no_version_is_none(body: str) -> None:
 )
 def test_the_first_error_of_an_answer_is_its_word(body: str, message: str) -> None:
     assert app_error(body) == message
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ('Lock adapter "redis" not registered', "plugins.package_service"),
+        ("Unable to connect to the database: ECONNREFUSED", "`database:`"),
+        ("something else", ""),
+    ],
+)
+def test_a_known_trouble_comes_with_what_to_do(message: str, words: str) -> None:
+    assert words in advice(message)
+    assert bool(words) == bool(advice(message))

@@ -51,8 +51,7 @@ class SignIn:
                 if not knows_user(answer):
                     return Result(
                         failed=True,
-                        msg=f"{node.host} does not accept the token from {base}:"
-                        f" {reason(answer)}; is APP_KEY the same on every node?",
+                        msg=f"{node.host} does not accept the token from {base}: {reason(answer)}",
                     )
         nodes = [node.host for node in cluster.serving]
         return Result(values={"address": facts["nocobase_address"], "nodes": nodes}, facts=facts)

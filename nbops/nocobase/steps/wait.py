@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Sequence
 
 from pydantic import Field
 
@@ -12,18 +14,20 @@ from nbops.nocobase.health import (
     HEALTH_PATH,
     INFO_PATH,
     HealthReport,
+    advice,
     read_health,
     read_version,
 )
 from nbops.nocobase.http import ask_script, read_answers
 from nbops.nocobase.plans import Here, here
-from nbops.nocobase.runtimes.api import NodeState
+from nbops.nocobase.runtimes.api import NodeState, Start
 from nbops.nocobase.steps.start import node_state
 from nbops.nocobase.waiting import Verdict, Wait
 from nbops.runbook.spec import ActionSpec, Args
 
 _PAUSE = 0.5
-_LOG_LINES = 20
+_LOG_LINES = 60
+_LINE_LENGTH = 240
 
 
 class WaitArgs(Args):
@@ -74,13 +78,27 @@ class WaitNode:
         if verdict is Verdict.READY:
             return Result(values={"version": version, "seconds": seconds})
         log = _log(node, ctx)
-        shown = "".join(f"\n    {line}" for line in log[-8:])
         return Result(
             failed=True,
-            msg=f"NocoBase does not come up on {ctx.host}: {wait.reason}"
-            + (f"; the last lines of its log:{shown}" if shown else ""),
+            msg=_why(node, state, wait.reason, log),
             values={"version": version, "seconds": seconds, "log": log},
         )
+
+
+def _why(node: Here, state: NodeState, reason: str, log: Sequence[str]) -> str:
+    """What went wrong, what to do about it, and what the app itself says."""
+    lines = [f"NocoBase does not come up on {node.plan.host}: {reason}"]
+    if way := advice(reason):
+        lines.append(f"  {way}")
+    if state.start is Start.FIRST and node.release is None:
+        name = node.cluster.part("database").get("name")
+        lines.append(
+            f"  if it was installing, it may have left half of it in the database {name}, which"
+            " no later start completes: drop that database before the next deploy"
+        )
+    if log:
+        lines += ["  the last lines of its log:", *(f"    {line}" for line in log[-8:])]
+    return "\n".join(lines)
 
 
 def see(node: Here, ctx: ActionContext) -> tuple[NodeState, HealthReport, str | None]:
@@ -94,4 +112,22 @@ def see(node: Here, ctx: ActionContext) -> tuple[NodeState, HealthReport, str | 
 
 def _log(node: Here, ctx: ActionContext) -> list[str]:
     outcome = ctx.probe(node.runtime.log_script(node.plan, _LOG_LINES))
-    return [line.rstrip() for line in outcome.out.splitlines() if line.strip()]
+    return telling(outcome.out.splitlines())
+
+
+def telling(lines: Sequence[str]) -> list[str]:
+    """The lines of a log that tell something: shortened, and what is said again left out.
+
+    The app logs in JSON, with a time and a number in every line: only level and message count.
+    """
+    return list(dict.fromkeys(said for line in lines if (said := _said(line))))
+
+
+def _said(line: str) -> str:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        entry = None
+    if isinstance(entry, dict) and entry.get("message"):
+        line = f"{entry.get('level', '')}: {entry['message']}"
+    return line.strip()[:_LINE_LENGTH]
