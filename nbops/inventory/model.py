@@ -71,6 +71,9 @@ class Inventory:
     warnings: tuple[Problem, ...] = ()
     _merged: dict[str, YamlMap] = field(default_factory=dict, repr=False, compare=False)
     _members: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
+    _above: dict[tuple[str, ...], frozenset[str]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def folder(self) -> Path:
@@ -108,7 +111,7 @@ class Inventory:
     def groups_of(self, host: str) -> list[str]:
         """The groups that a host is in, their parents too, by name and without `all`:
         Ansible's magic variable `group_names`."""
-        return sorted(name for name in self._ancestors(host) if name != ALL)
+        return sorted(self._ancestors(host) - {ALL})
 
     def vars_of(self, host: str) -> Mapping[str, Any]:
         """The variables of a host after all layers were merged. Read only.
@@ -133,15 +136,19 @@ class Inventory:
             layers += [group.files[folder] for group in above if folder < len(group.files)]
         return [*layers, *host.layers]
 
-    def _ancestors(self, host: str) -> set[str]:
-        found: set[str] = set()
-        todo = list(self.host(host).groups)
-        while todo:
-            name = todo.pop()
-            if name not in found:
-                found.add(name)
-                todo += self.groups[name].parents
-        return found | {ALL}
+    def _ancestors(self, host: str) -> frozenset[str]:
+        direct = self.host(host).groups
+        known = self._above.get(direct)
+        if known is None:
+            found = {ALL}
+            todo = list(direct)
+            while todo:
+                name = todo.pop()
+                if name not in found:
+                    found.add(name)
+                    todo += self.groups[name].parents
+            known = self._above[direct] = frozenset(found)
+        return known
 
     def _down(self, group: str) -> Sequence[str]:
         """The group and all below it, level by level, each level in the order written."""
