@@ -60,6 +60,7 @@ class HostSession:
         self._connecting = threading.Lock()
         self._shelf: StreamShelf | None = None
         self._was_connected = False
+        self._closing = False
         self._identities: set[Identity] = set()
 
     @property
@@ -107,7 +108,7 @@ class HostSession:
 
     def close(self, *, sweep: bool = False) -> None:
         """See `Session`. Sweeps the folder of every identity that was used."""
-        self._reconnect = min(self._reconnect, _LAST_TRY)
+        self._closing = True
         try:
             if sweep and self._was_connected:
                 for identity in tuple(self._identities):
@@ -115,6 +116,7 @@ class HostSession:
         finally:
             with self._connecting:
                 self._drop()
+                self._was_connected = self._closing = False
 
     def _probe(self, command: Command, output: Output, deadline: Deadline) -> int:
         with self._stream(command.identity) as stream:
@@ -174,7 +176,7 @@ class HostSession:
         `fresh` forgets the output of a broken attempt: the command is run again. Otherwise it
         goes on where it stopped.
         """
-        breaks, size, patience = 0, (0, 0), Deadline(self._reconnect)
+        breaks, size, patience = 0, (0, 0), Deadline(self._patience())
         while True:
             try:
                 return attempt()
@@ -192,7 +194,7 @@ class HostSession:
                 if patience.passed:
                     raise ConnectionLost(
                         f"{self._host}: the connection broke {breaks} times in "
-                        f"{self._reconnect:g} s: {broken}",
+                        f"{patience.seconds:g} s: {broken}",
                         hint=f"look at the network and sshd of {self._host}",
                     ) from broken
                 if fresh:
@@ -252,7 +254,7 @@ class HostSession:
         self._emit(Note(level="warning", host=self._host, message="connection lost; connecting"))
         retrying = tenacity.Retrying(
             wait=tenacity.wait_exponential(multiplier=0.1, max=8) + tenacity.wait_random(0, 0.2),
-            stop=tenacity.stop_before_delay(self._reconnect),
+            stop=tenacity.stop_before_delay(self._patience()),
             retry=tenacity.retry_if_exception(_may_pass),
             sleep=self._stop.sleep,
             reraise=True,
@@ -266,6 +268,10 @@ class HostSession:
             ) from error
         self._emit(Note(level="info", host=self._host, message="connected again"))
         return link
+
+    def _patience(self) -> float:
+        """Seconds in which a lost connection must be had again."""
+        return min(self._reconnect, _LAST_TRY) if self._closing else self._reconnect
 
     def _drop(self) -> None:
         shelf, self._shelf = self._shelf, None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 import tenacity
@@ -17,10 +17,11 @@ from nbops.transport.endpoint import Endpoint
 from nbops.transport.host import RECONNECT, HostSession
 from nbops.transport.local import LocalLink
 from nbops.transport.session import Fence
-from nbops.transport.stream import Link
+from nbops.transport.stream import TICK, Link
 
 if TYPE_CHECKING:
     from nbops.transport.connect import Dialer
+    from nbops.transport.sshconfig import Hop
 
 FORKS = 32
 
@@ -129,7 +130,25 @@ class Pool:
             sleep=self._stop.sleep,
             reraise=True,
         )
-        return retrying(lambda: self._dial().connect(endpoint.name, hops))
+        return retrying(lambda: self._heeding_stop(endpoint.name, hops))
+
+    def _heeding_stop(self, host: str, hops: tuple[Hop, ...]) -> Link:
+        """Connect, in a thread of its own meanwhile: a handshake cannot be interrupted, so a
+        stopped run does not wait for it. Raises HostUnusable, Interrupted."""
+        dialer, coming = self._dial(), Future[Link]()
+
+        def connect() -> None:
+            try:
+                coming.set_result(dialer.connect(host, hops))
+            except BaseException as error:  # noqa: BLE001 (raised again where it is awaited)
+                coming.set_exception(error)
+
+        threading.Thread(target=connect, name=f"connect {host}", daemon=True).start()
+        while not wait((coming,), timeout=TICK).done:
+            if self._stop.is_set:
+                coming.add_done_callback(_close_late)
+                self._stop.check()
+        return coming.result()
 
     def _dial(self) -> Dialer:
         """What opens ssh links; paramiko is loaded only when there is one to open."""
@@ -142,3 +161,9 @@ class Pool:
 
                 self._dialer = Dialer(accepted)
             return self._dialer
+
+
+def _close_late(coming: Future[Link]) -> None:
+    """A link that nobody waits for any more."""
+    if coming.exception() is None:
+        coming.result().close()

@@ -137,7 +137,7 @@ nbops_status() {
 nbops_pid() { # what the job wrote about itself: nbops_p, nbops_t, nbops_boot
   nbops_i=0 nbops_p=0 nbops_t=0 nbops_boot=
   while [ ! -s "$nbops_d/pid" ]; do
-    [ -d "$nbops_d" ] && [ "$nbops_i" -lt 20 ] || return 1
+    [ -d "$nbops_d" ] && [ "$nbops_i" -lt 100 ] || return 1
     nbops_i=$((nbops_i + 1)); sleep 0.1
   done
   read -r nbops_p nbops_t nbops_boot nbops_v <"$nbops_d/pid"

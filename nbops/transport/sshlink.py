@@ -194,7 +194,7 @@ class SshLink:
         """See `Link`. One SFTP session is kept open for all files."""
         try:
             with self._files:
-                sftp = self.connection.sftp()
+                sftp = self._sftp()
                 with sftp.open(target, "wxb") as to:
                     to.set_pipelined(True)
                     sftp.chmod(target, 0o600)
@@ -205,6 +205,18 @@ class SshLink:
             raise WireBroken(f"{self.label}: the transfer broke: {error}") from error
         except OSError as error:
             raise ActionFailed(f"{target} cannot be written: {error}") from error
+
+    def _sftp(self) -> paramiko.SFTPClient:
+        try:
+            client: paramiko.SFTPClient = self.connection.sftp()
+        except (EOFError, paramiko.SSHException) as error:
+            if not self.alive:
+                raise
+            raise ActionFailed(
+                f"{self.label} offers no SFTP: {error}",
+                hint="let sshd_config there say `Subsystem sftp internal-sftp`",
+            ) from error
+        return client
 
     def close(self) -> None:
         """See `Link`."""
