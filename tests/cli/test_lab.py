@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from cli_told import Nbops
+
 from nbops.base.errors import LabError
 from nbops.lab import lab as real
 from nbops.lab.events import LabStep
