@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
+import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,11 +136,27 @@ def test_processes_of_one_node_all_start_for_themselves(sample: App, database: D
     sample.start("2.2.15", database).until("ok")
     node = sample.start("2.2.15", database, CLUSTER_MODE="2")
     node.until("ok")
-    for _ in range(200):
-        if events(database).count("started") == 3:
-            break
+    until = time.monotonic() + 20
+    while events(database).count("started") < 3 and time.monotonic() < until:
+        time.sleep(0.1)
     assert events(database).count("started") == 3
     assert node.box.stop() == 0
+
+
+def test_its_websocket_opens_and_says_that_it_runs(sample: App, database: Database) -> None:
+    node = sample.start("2.2.15", database)
+    node.until("ok")
+    hello = (
+        "GET /ws HTTP/1.1\r\nHost: app\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+    )
+    said = b""
+    with socket.create_connection(("127.0.0.1", node.port), timeout=5) as opened:
+        opened.sendall(hello.encode())
+        while b"APP_RUNNING" not in said:
+            said += opened.recv(4096)
+        assert said.startswith(b"HTTP/1.1 101 ")
+        assert node.box.stop() == 0
 
 
 def test_a_database_that_is_away_is_told(sample: App, database: Database) -> None:

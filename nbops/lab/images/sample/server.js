@@ -21,6 +21,7 @@ const { State } = require("./state");
 const { install, installedVersion, upgrade } = require("./migrations");
 
 const DRAIN_MS = 8000;
+const GOODBYE_MS = 200;
 const PLUGIN_MS = 60;
 const env = process.env;
 const quickstart = process.argv.includes("--quickstart");
@@ -129,7 +130,10 @@ function serve(app) {
   return async function stop(signal) {
     setTimeout(() => process.exit(1), DRAIN_MS).unref();
     await app.log.event(`stopping on ${signal}`).catch((error) => app.log.say(error.message));
-    for (const socket of sockets.clients) socket.close(1001);
+    for (const socket of sockets.clients) {
+      socket.close(1001);
+      setTimeout(() => socket.terminate(), GOODBYE_MS);
+    }
     await new Promise((done) => {
       server.close(done);
       server.closeIdleConnections();
