@@ -254,7 +254,7 @@ class _Variables:
         try:
             return parse_port(value)
         except ValueError as error:
-            self.problem(name, f"`{name}`: {error}")
+            self.problem(name, f"`{name}`: {error}", "22 is the usual one; leave it out for that")
             return None
 
     def number(self, names: tuple[str, ...]) -> float | None:

@@ -14,6 +14,10 @@ from nbops.inventory.ranges import MAX_HOSTS, expand
 SECTIONS = ("hosts", "vars", "children")
 _GROUP_NAME = re.compile(r"\w[\w.-]*")
 PRIORITY = "ansible_group_priority"
+NAME_HINT = (
+    "a name is made of letters, digits, `.`, `-` and `_`; a range is written node[1:3], "
+    "and a port behind a colon, node1:2222"
+)
 
 
 @dataclass
@@ -142,7 +146,7 @@ class Tree:
         try:
             names, port = expand(text)
         except ValueError as error:
-            self._problem(str(error), place)
+            self._problem(str(error), place, NAME_HINT)
             return
         if body is not None and not isinstance(body, YamlMap):
             self._problem(
@@ -182,7 +186,11 @@ class Tree:
         try:
             group.priority = int(value)
         except (TypeError, ValueError):
-            self._problem(f"`{PRIORITY}` must be a whole number, not {value!r}", place)
+            self._problem(
+                f"`{PRIORITY}` must be a whole number, not {value!r}",
+                place,
+                "the group with the higher one wins; 1 when nothing is said",
+            )
 
     def _join(self) -> None:
         """What holds for every inventory: all groups below `all`, hosts without one collected."""

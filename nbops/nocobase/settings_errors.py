@@ -67,7 +67,7 @@ def _problem(
         key = str(loc[-1])
         return Problem(f"`{name}` is missing", place_of(data, loc[:-1], key=True), _NEEDED.get(key))
     message, hint = _words(kind, one)
-    return Problem(f"`{name}`: {message}", place_of(data, loc), hint)
+    return Problem(f"`{name}`: {message}", place_of(data, loc), hint or _meaning(loc, model, kind))
 
 
 def _words(kind: str, one: Mapping[str, Any]) -> tuple[str, str | None]:
@@ -89,6 +89,25 @@ def _words(kind: str, one: Mapping[str, Any]) -> tuple[str, str | None]:
     if words:
         return words, None
     return str(one["msg"]), None
+
+
+def _meaning(loc: tuple[Any, ...], model: type[BaseModel], kind: str) -> str | None:
+    """What the key stands for, with its default: the hint where there is no better one."""
+    inner: type[BaseModel] | None = model
+    field = None
+    for part in loc:
+        field = inner.model_fields.get(str(part)) if inner is not None else None
+        if field is None:
+            return None
+        inner = _model_in(field.annotation)
+    if field is None or not field.description:
+        return None
+    default = field.default
+    plain = isinstance(default, str | int | float) and not isinstance(default, bool)
+    usual = f" (default: {default})" if plain and "default" not in field.description else ""
+    if inner is not None and _TYPES.get(kind) == "must be a mapping":
+        return f"its keys are {', '.join(inner.model_fields)}"
+    return f"`{loc[-1]}`: {field.description}{usual}"
 
 
 def _known_keys(word: str, loc: tuple[Any, ...], model: type[BaseModel]) -> str | None:

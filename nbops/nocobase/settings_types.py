@@ -37,7 +37,9 @@ def no_bool(value: Any) -> Any:
 
 def no_control(value: str) -> str:
     if any(ord(sign) < 32 or ord(sign) == 127 for sign in value):
-        raise wrong("must be one line, without control characters")
+        raise wrong(
+            "must be one line, without control characters", "encode it, for example with base64"
+        )
     return value
 
 
