@@ -18,7 +18,7 @@ from nbops.runbook.spec import ActionSpec, Args
 
 _NO_APT = 69
 _NO_UPDATE = 70
-_NAME = re.compile(r"([a-z0-9][a-z0-9+.-]*(?::[a-z0-9-]+)?|[a-z0-9*?+.:-]+)(?:([=/])(\S+))?\Z")
+_NAME = re.compile(r"([a-z0-9*][a-z0-9*?+.:-]*)(?:([=/])(\S+))?\Z")
 _MISSING = re.compile(r"E: Unable to locate package (\S+)|E: Version '[^']*' for '([^']*)' was not")
 _COUNTS = re.compile(r"^(\d+) upgraded, (\d+) newly installed,(?: (\d+) reinstalled,)?"
                      r"(?: (\d+) downgraded,)? (\d+) to remove", re.MULTILINE)  # fmt: skip
