@@ -17,14 +17,16 @@ from pathlib import Path
 import pytest
 
 from nbops.base.errors import LabError
+from nbops.lab import cgroups
 from nbops.lab.events import LabStep
 from nbops.lab.lab import Lab, list_labs
 from nbops.lab.network import RANGE
 from nbops.lab.state import CACHE, STATE_ROOT, read_record
-from tests.lab.conftest import Rehearsal, traces
+from tests.lab.rehearsal import Rehearsal, traces
 
 pytestmark = pytest.mark.lab
 
+UP_ALONE = Path(__file__).with_name("up_alone.py")
 HOSTS = ["registry", "lb", "db", "cache", "node1", "node2"]
 NewLab = Callable[..., Rehearsal]
 
@@ -213,6 +215,42 @@ def test_up_starts_a_machine_that_was_switched_off(two_nodes: Rehearsal) -> None
     assert two_nodes.on("node2", "cat /root/kept").strip() == "kept"
 
 
+UNIFIED = """\
+set -eu
+umount -R /sys/fs/cgroup
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+"$PYTHON" "$UP_ALONE" "$NAME" 1 "$IMAGES" "$CACHE"
+"$PYTHON" -m nbops lab ssh --name "$NAME" node1 "docker info --format '{{.CgroupVersion}}'"
+"$PYTHON" -m nbops lab down --name "$NAME"
+"""
+
+
+@pytest.mark.skipif(
+    cgroups.read_hierarchies().mode is cgroups.Mode.UNIFIED,
+    reason="this box has the unified hierarchy: all tests here are of it",
+)
+def test_machines_come_up_on_the_unified_hierarchy_too(new_lab: NewLab, no_images: Path) -> None:
+    rehearsal = new_lab()
+    settings = {
+        "PYTHON": sys.executable,
+        "UP_ALONE": str(UP_ALONE),
+        "NAME": rehearsal.lab.name,
+        "IMAGES": str(no_images),
+        "CACHE": str(CACHE),
+    }
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", UNIFIED],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1] == "2"
+    assert traces(rehearsal.lab.name, None) == []
+
+
 def test_what_a_machine_logged_can_be_read_on_the_box(two_nodes: Rehearsal) -> None:
     two_nodes.on("cache", "logger -t probe seen on the box")
     until = time.monotonic() + 10
@@ -361,8 +399,7 @@ def test_up_ends_with_the_inventorys_path_and_lets_go_of_its_output(
 
 
 def _up_alone(name: str, images: Path, cache: Path = CACHE) -> subprocess.Popen[str]:
-    script = Path(__file__).with_name("up_alone.py")
-    command = [sys.executable, script, name, "1", images, cache]
+    command = [sys.executable, UP_ALONE, name, "1", images, cache]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from nbops.base.errors import LabError
+from nbops.inventory.load import load_inventory
 from nbops.lab import inventory
 from nbops.lab.cgroups import Hierarchies, Mode
 from nbops.lab.layout import App, Shape, Subnet, find_machine
@@ -20,6 +21,7 @@ from nbops.lab.locks import folder_lock
 from nbops.lab.machine import Site, nspawn, runner
 from nbops.lab.shell import last_lines, run
 from nbops.lab.state import Folders, Record, read_record, write_file, write_record
+from nbops.nocobase.settings import load_settings, read_secrets
 
 RECORD = Record("trial", Subnet(7), Shape(2, App.NOCOBASE, "2.2.15"), "0123456789ab")
 
@@ -65,6 +67,15 @@ def test_the_inventory_names_the_key_and_the_known_hosts() -> None:
     assert settings["ansible_user"] == "root"
     assert settings["ansible_ssh_private_key_file"] == "/state/key"
     assert "UserKnownHostsFile=/state/known_hosts" in settings["ansible_ssh_common_args"]
+
+
+def test_the_inventory_and_its_secrets_pass_the_check_of_settings(tmp_path: Path) -> None:
+    inventory.write(RECORD, Folders(tmp_path))
+    settings = load_settings(load_inventory(tmp_path / "inventory.yml"))
+    assert settings.app == ("node1", "node2")
+    assert settings.common.version == "2.2.15"
+    key = read_secrets(settings).of(settings.common.secrets.aes_key)
+    assert key.reveal() == (tmp_path / "secrets/aes_key").read_text(encoding="ascii").strip()
 
 
 def test_inventory_and_secrets_are_for_their_owner_alone(tmp_path: Path) -> None:
