@@ -16,7 +16,7 @@ from nbops.inventory.varsfiles import VarsFiles, read_text
 
 _CONVERT = "`ansible-inventory -i {file} --list --yaml > inventory.yml` writes it as YAML"
 _INI_SECTION = re.compile(r"^\s*\[[\w.:-]+\]\s*(#.*|;.*)?$")
-_INI_HOST = re.compile(r"^[\w.\[\]:-]+(\s+\w+=\S+)+\s*(#.*)?$")
+_INI_HOST = re.compile(r"^[\w.\[\]:-]*[\w\]](\s+\w+=\S+)+\s*(#.*)?$")
 
 
 def load_inventory(path: Path, also: Sequence[Path] = ()) -> Inventory:

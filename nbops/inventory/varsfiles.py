@@ -111,13 +111,16 @@ def read_text(path: Path) -> str:
     return text
 
 
-def _files_in(folder: Path) -> list[Path]:
+def _files_in(folder: Path, above: frozenset[Path] = frozenset()) -> list[Path]:
+    real = folder.resolve()
+    if real in above:
+        return []
     found: list[Path] = []
     for path in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if path.name.startswith(".") or path.name.endswith("~"):
             continue
         if path.is_dir():
-            found += [] if path.suffix else _files_in(path)
+            found += [] if path.suffix else _files_in(path, above | {real})
         elif path.is_file() and path.suffix in EXTENSIONS:
             found.append(path)
     return found

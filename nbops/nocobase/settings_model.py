@@ -36,7 +36,7 @@ from nbops.nocobase.settings_types import (
 )
 
 Instances = Annotated[int, BeforeValidator(no_bool), Field(ge=1, le=32)]
-_VERSION = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z]+(\.[0-9A-Za-z-]+)*)?")
+_VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z]+(\.[0-9A-Za-z-]+)*)?")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -326,7 +326,7 @@ def _image(value: str) -> str:
             "an image is named without its tag, which is `version`",
             f"write `image: {bare}` and `version: {value.rsplit(':', 1)[1]}`",
         )
-    if not re.fullmatch(r"([\w.-]+(:\d+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*", value):
+    if not re.fullmatch(r"([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*", value):
         raise wrong(f"{value!r} is not the name of an image")
     return value
 

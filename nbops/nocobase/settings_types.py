@@ -44,7 +44,7 @@ def no_control(value: str) -> str:
 
 
 def matching(pattern: str, meaning: str) -> AfterValidator:
-    shape = re.compile(pattern)
+    shape = re.compile(pattern, re.ASCII)
 
     def check(value: str) -> str:
         if not shape.fullmatch(value):
@@ -61,7 +61,7 @@ Seconds = Annotated[float, BeforeValidator(no_bool), Field(gt=0, le=86_400)]
 Flag = Annotated[bool, Field(strict=True)]
 Folder = Annotated[
     str,
-    matching(r"/(?!.*(^|/)\.\.(/|$))[\w./@+-]*[\w@+-]", "an absolute path of plain characters"),
+    matching(r"(?!.*/\.\.?(/|$))/[\w./@+-]*[\w@+-]", "an absolute path of plain characters"),
 ]
 Name = Annotated[
     str, matching(r"[A-Za-z_][A-Za-z0-9_-]{0,62}", "a name of letters, digits, `_` and `-`")

@@ -150,6 +150,10 @@ def test_a_broken_yaml_with_an_ini_like_line_is_still_told_apart(write: Write) -
     assert "INI" in problem_of(write("[app]\nweb[1:3] ansible_user=x\n"))[0]
 
 
+def test_a_broken_yaml_is_not_taken_for_ini(write: Write) -> None:
+    assert "not valid YAML" in problem_of(write("options: a=b\nall: {hosts: [\n"))[0]
+
+
 class TestVariableFiles:
     def test_mistakes_in_them_bear_their_own_place(self, write: Write) -> None:
         path = write(
@@ -208,6 +212,12 @@ class TestVariableFiles:
         )
         inventory = load_inventory(path, [tmp_path / "play", tmp_path])
         assert inventory.vars_of("a") == {"v": "app here", "all": "there", "h": "there"}
+
+    def test_folders_that_contain_themselves_end(self, write: Write, tmp_path: Path) -> None:
+        path = write("app: {hosts: {a: }}", {"group_vars/all/x.yml": "x: 1"})
+        for name in ("one", "two", "three"):
+            (tmp_path / "group_vars/all" / name).symlink_to(".")
+        assert load_inventory(path).vars_of("a") == {"x": 1}
 
     def test_a_name_cannot_lead_out_of_the_folder(self, write: Write) -> None:
         path = write("app: {hosts: {'../secret': }}", {"secret.yml": "x: 1"})
