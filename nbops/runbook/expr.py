@@ -34,7 +34,16 @@ from nbops.runbook.templates import (
     pieces,
     run,
 )
-from nbops.runbook.values import OMIT, Missing, as_text, plain, type_name, view
+from nbops.runbook.values import (
+    OMIT,
+    Missing,
+    as_text,
+    concat,
+    plain,
+    type_name,
+    view,
+    with_newlines,
+)
 
 _MARKS = re.compile(r"\{[{%#]")
 _active: ContextVar[tuple[tuple[int, str], ...]] = ContextVar("_active", default=())
@@ -235,7 +244,7 @@ class Templar:
         if template is None:
             template = compiled(lambda: self._inline.from_string(text), place)
             self._templates[text] = template
-        return run(template, self._scope(variables), place)
+        return run(template, self._scope(variables), place, text)
 
     def expression(
         self, text: str, variables: Mapping[str, Any], place: Place | None = None
@@ -301,7 +310,7 @@ class Templar:
         environment = self._files.overlay(**given) if given else self._files
         ready = compiled(lambda: environment.from_string(template), place, name)
         try:
-            return as_text(pieces(ready, scope))
+            return as_text([with_newlines(plain(concat(pieces(ready, scope))), template)])
         except NbopsError:
             raise
         except Exception as error:

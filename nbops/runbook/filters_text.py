@@ -37,9 +37,13 @@ def _str(value: Any) -> str:
     return value if isinstance(value, str) else str(value)
 
 
+def _bytes(value: Any, encoding: str = "utf-8") -> bytes:
+    return value if isinstance(value, bytes) else _str(value).encode(encoding, "surrogateescape")
+
+
 def b64encode(value: Any, encoding: str = "utf-8") -> str:
     """Text as base64 of its bytes."""
-    return base64.b64encode(_str(value).encode(encoding, "surrogateescape")).decode("ascii")
+    return base64.b64encode(_bytes(value, encoding)).decode("ascii")
 
 
 def b64decode(value: Any, encoding: str = "utf-8") -> str:
@@ -52,7 +56,7 @@ def hashed(value: Any, hashtype: str = "sha1") -> str:
     if hashtype not in hashlib.algorithms_available:
         raise ValueError(f"there is no hash `{hashtype}`")
     digest = hashlib.new(hashtype, usedforsecurity=False)
-    digest.update(_str(value).encode("utf-8", "surrogateescape"))
+    digest.update(_bytes(value))
     return digest.hexdigest()
 
 

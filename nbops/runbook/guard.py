@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,7 +96,8 @@ class _Guard:
         @functools.wraps(self.function)
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
-                return self._call(args[:skip], args[skip:], kwargs)
+                result = self._call(args[:skip], args[skip:], kwargs)
+                return list(result) if isinstance(result, Iterator) else result
             except (NbopsError, TemplateError):
                 raise
             except Exception as error:

@@ -325,8 +325,6 @@ def make_environment(
             "undefined": Missing,
             "finalize": defined,
             "trim_blocks": True,
-            "keep_trailing_newline": True,
-            "extensions": ["jinja2.ext.do", "jinja2.ext.loopcontrols"],
             "cache_size": 0,
         }
         | options

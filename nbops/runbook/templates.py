@@ -16,7 +16,7 @@ from nbops.base.errors import ActionFailed, NbopsError, Place
 from nbops.base.yamlpos import did_you_mean
 from nbops.runbook.lookups import find_file
 from nbops.runbook.sandbox import Scope
-from nbops.runbook.values import concat, plain
+from nbops.runbook.values import concat, plain, with_newlines
 
 _NAME = re.compile(r"^'(\w+)' is undefined")
 HEADER = "#jinja2:"
@@ -71,10 +71,10 @@ def pieces(template: Template, scope: Scope) -> list[Any]:
     return list(template.root_render_func(context))
 
 
-def run(template: Template, scope: Scope, place: Place | None) -> Any:
+def run(template: Template, scope: Scope, place: Place | None, source: str = "") -> Any:
     """A template as plain data. Raises ActionFailed, and jinja2's UndefinedError."""
     try:
-        return plain(concat(pieces(template, scope)))
+        return with_newlines(plain(concat(pieces(template, scope))), source)
     except (NbopsError, UndefinedError):
         raise
     except Exception as error:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from jinja2 import StrictUndefined, Undefined
 from jinja2.utils import missing
+from markupsafe import Markup
 
 from nbops.base.errors import ActionFailed, Place
 from nbops.base.secret import Secret
@@ -161,8 +162,11 @@ def type_name(value: Any) -> str:
 
 
 def fail_if_missing(value: Any) -> None:
-    """Raise jinja2's UndefinedError when `value` is undefined."""
-    if isinstance(value, Undefined):
+    """Raise jinja2's UndefinedError when `value` is undefined.
+
+    What an `if` without `else` gives is not meant: as in jinja2 it is empty text.
+    """
+    if isinstance(value, StrictUndefined):
         value._fail_with_undefined_error()
 
 
@@ -179,13 +183,16 @@ def plain(value: Any) -> Any:
     what is no data (a function, a method). `omit` takes its item away.
     """
     if isinstance(value, _SCALARS):
-        return value
+        return str(value) if isinstance(value, Markup) else value
     if isinstance(value, Mapping):
         pairs = ((plain(key), plain(value[key])) for key in value)
         return {key: item for key, item in pairs if item is not OMIT}
-    if isinstance(value, list | tuple | Sequence | Set | Generator | range) or _is_lazy(value):
+    if isinstance(value, range):
+        raise ActionFailed("a range is no value: write `range(…) | list`")
+    if isinstance(value, Sequence | Set | Generator) or _is_lazy(value):
         return [item for item in map(plain, value) if item is not OMIT]
-    fail_if_missing(value)
+    if isinstance(value, Undefined):
+        value._fail_with_undefined_error()
     raise ActionFailed(f"a {type_name(value)} is no value that can be kept or passed on")
 
 
@@ -231,9 +238,29 @@ def concat(nodes: Sequence[Any]) -> Any:
         return None
     if len(nodes) == 1:
         return nodes[0]
-    if len(nodes) == 2 and nodes[1] == "\n" and not isinstance(nodes[0], str | Secret):
-        return nodes[0]
-    return as_text(nodes)
+    return as_text([_finished(node) for node in nodes])
+
+
+def _finished(node: Any) -> Any:
+    """A piece of text as data; what an `if` without `else` gives is nothing."""
+    if isinstance(node, str | Secret | range):
+        return node
+    if isinstance(node, Undefined) and not isinstance(node, StrictUndefined):
+        return None
+    return plain(node)
+
+
+def with_newlines(value: Any, source: str) -> Any:
+    """A template's value; when it is text, it ends with as many newlines as its source."""
+    text = value.reveal() if isinstance(value, Secret) else value
+    if not isinstance(text, str) or not source.endswith("\n"):
+        return value
+    text += "\n" * (_newlines_at_end(source) - _newlines_at_end(text))
+    return Secret(text) if isinstance(value, Secret) else text
+
+
+def _newlines_at_end(text: str) -> int:
+    return len(text) - len(text.rstrip("\n"))
 
 
 def as_text(nodes: Sequence[Any]) -> str | Secret:

@@ -101,9 +101,9 @@ def test_a_fault_in_a_template_file_names_its_line(of: Of, templar: Templar) -> 
 def test_a_template_may_include_its_neighbours(of: Of, folder: Path) -> None:
     templar = Templar([folder])
     variables = of(x="{{ y }}", y=1)
-    assert templar.text("{% include 'in.j2' %}", variables, "t") == "<1>\n"
+    assert templar.text("{% include 'in.j2' %}", variables, "t") == "<1>"
     looped = "{% for x in ['a', 'b'] %}{% include 'in.j2' %}{% endfor %}"
-    assert templar.text(looped, variables, "t") == "<a>\n<b>\n"
+    assert templar.text(looped, variables, "t") == "<a><b>"
 
 
 def test_lookups_read_files_templates_and_the_environment(
