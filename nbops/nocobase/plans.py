@@ -88,6 +88,12 @@ def node_environment(cluster: Cluster, node: Member, stage: Stage) -> dict[str, 
     return environment(node.settings, addresses, stage)
 
 
+def expected_plugins(cluster: Cluster, node: Member) -> tuple[str, ...]:
+    """The plugins that a node is to have beyond those of the app itself."""
+    names = node_environment(cluster, node, FURTHER).get("APPEND_PRESET_BUILT_IN_PLUGINS", "")
+    return tuple(name for name in reveal(names).split(",") if name)
+
+
 def environment_fingerprint(cluster: Cluster) -> str:
     """Tells the cluster's environment apart from others; the same for all nodes."""
     return fingerprint(node_environment(cluster, cluster.nodes[0], FURTHER))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nbops.actions.api import ActionContext, Result
@@ -11,10 +11,12 @@ from nbops.base.secret import reveal
 from nbops.nocobase.cluster import Cluster, bracket, cluster_of
 from nbops.nocobase.health import HEALTH_PATH, app_error
 from nbops.nocobase.http import Answer, call_config, call_script, read_answer
+from nbops.nocobase.plans import expected_plugins
 from nbops.runbook.spec import ActionSpec, NoArgs
 
 _SIGN_IN = "/api/auth:signIn"
 _CHECK = "/api/auth:check"
+_PLUGINS = "/api/pm:list"
 _PATIENCE = 30
 
 
@@ -41,6 +43,7 @@ class SignIn:
         account: Mapping[str, Any] = cluster.part("verify").get("account") or {}
         if not account:
             return _only_look(ctx, addresses, facts)
+        missing: dict[str, Sequence[str]] = {}
         for base in addresses:
             said = _call(ctx, base + _SIGN_IN, body=_credentials(account))
             token = read_token(said)
@@ -53,8 +56,14 @@ class SignIn:
                         failed=True,
                         msg=f"{node.host} does not accept the token from {base}: {reason(answer)}",
                     )
+                listed = _call(ctx, node.there + _PLUGINS, token=token)
+                missing[node.host] = missing_plugins(listed, expected_plugins(cluster, node))
         nodes = [node.host for node in cluster.serving]
-        return Result(values={"address": facts["nocobase_address"], "nodes": nodes}, facts=facts)
+        return Result(
+            values={"address": facts["nocobase_address"], "nodes": nodes},
+            facts=facts,
+            warnings=silent_faults(cluster, missing),
+        )
 
 
 def balancer_addresses(cluster: Cluster) -> list[str]:
@@ -88,6 +97,38 @@ def reason(answer: Answer) -> str:
         return "no answer"
     said = app_error(answer.body)
     return f"HTTP {answer.status}" + (f", {said}" if said else "")
+
+
+def silent_faults(cluster: Cluster, missing: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """The most common silent fault: an app without its adapters says that it is healthy."""
+    if len(cluster.nodes) < 2:
+        return ()
+    if not expected_plugins(cluster, cluster.nodes[0]):
+        return (
+            "the nodes do not synchronise with each other: no cluster plugins are configured"
+            " (plugins.append is empty)",
+        )
+    hosts = [host for host, names in missing.items() if names]
+    if not hosts:
+        return ()
+    names = dict.fromkeys(name for host in hosts for name in missing[host])
+    return (
+        f"healthy, but not a cluster: {', '.join(names)} not loaded on {', '.join(hosts)}, so"
+        " that nodes do not synchronise. These plugins are commercial: set"
+        " plugins.package_service, or use an image that has them",
+    )
+
+
+def missing_plugins(answer: Answer, expected: Sequence[str]) -> list[str]:
+    """Of `expected`, the plugins that an answer of `pm:list` does not have as enabled."""
+    listed = answer.data()
+    loaded = {
+        name
+        for entry in (listed if isinstance(listed, list) else [])
+        if isinstance(entry, dict) and entry.get("enabled")
+        for name in (entry.get("name"), entry.get("packageName"))
+    }
+    return [name for name in expected if name not in loaded]
 
 
 def _credentials(account: Mapping[str, Any]) -> dict[str, str]:
