@@ -90,17 +90,7 @@ def test_it_is_refused_with_its_place(nbops: Nbops, good: str, what: str) -> Non
     assert says in told.err
 
 
-# Their messages say what a port is; the hint is still to be written where they are made.
-HINTLESS = {"a bad SSH port", "a bad port of the app"}
-
-
-@pytest.mark.parametrize(
-    "what",
-    [
-        pytest.param(one, marks=pytest.mark.xfail(strict=False)) if one in HINTLESS else one
-        for one in WRONG
-    ],
-)
+@pytest.mark.parametrize("what", WRONG)
 def test_it_is_refused_with_a_hint(nbops: Nbops, good: str, what: str) -> None:
     change, _, _ = WRONG[what]
     Path("inventory.yml").write_text(change(good))
