@@ -30,9 +30,10 @@ sh "$RECIPE"
 cp -R "$FILES/." "$ROOT/"
 mkfifo "$ROOM/copy"
 sha256sum < "$ROOM/copy" > "$OUT/tree.sha256" &
+summing=$!
 tar -C "$ROOT" --sort=name --numeric-owner --mtime='2026-01-01 00:00:00Z' -cf - . \\
     | tee "$ROOM/copy" | zstd -3 -T0 -q -o "$OUT/layer.tar.zst"
-wait
+wait "$summing"
 """
 
 
