@@ -87,9 +87,11 @@ def body_of(args: UriArgs) -> tuple[str | None, str]:
     if args.body_format == "form-urlencoded":
         if isinstance(body, str | Secret):
             return reveal(body), "application/x-www-form-urlencoded"
-        pairs = list(body.items()) if isinstance(body, dict) else [tuple(pair) for pair in body]
         try:
-            return urlencode(_open(pairs), doseq=True), "application/x-www-form-urlencoded"
+            pairs = [
+                tuple(_open(pair)) for pair in (body.items() if isinstance(body, dict) else body)
+            ]
+            return urlencode(pairs, doseq=True), "application/x-www-form-urlencoded"
         except (TypeError, ValueError) as error:
             raise ActionFailed(f"failed to parse body as form_urlencoded: {error}") from None
     if isinstance(body, str | Secret):
