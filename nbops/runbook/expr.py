@@ -292,16 +292,17 @@ class Templar:
         `lstrip_blocks`, `newline_sequence`, `block_start_string`…); a first line that begins
         with `#jinja2:` sets them too. A Secret when a secret went into the text.
         """
-        return self.text_in(template, self._scope(variables), name, options)
+        return as_text([self.file_in(template, self._scope(variables), name, options)])
 
-    def text_in(
+    def file_in(
         self,
         template: str,
         scope: Scope,
         name: str,
         options: Mapping[str, Any] | None = None,
-    ) -> str | Secret:
-        """As `text`, within a scope that an expression has already."""
+    ) -> Any:
+        """A template file within a scope that an expression has already; as in any template
+        a single expression keeps its type."""
         place = Place(name, 1)
         given = dict(options or {})
         if template.startswith(HEADER):
@@ -310,7 +311,7 @@ class Templar:
         environment = self._files.overlay(**given) if given else self._files
         ready = compiled(lambda: environment.from_string(template), place, name)
         try:
-            return as_text([with_newlines(plain(concat(pieces(ready, scope))), template)])
+            return with_newlines(plain(concat(pieces(ready, scope))), template)
         except NbopsError:
             raise
         except Exception as error:

@@ -16,7 +16,6 @@ from jinja2 import Undefined, pass_context
 from jinja2.runtime import Context
 
 from nbops.base.errors import ActionFailed, RefusedError
-from nbops.base.secret import Secret
 from nbops.base.yamlpos import did_you_mean
 from nbops.runbook.values import OMIT, Missing
 
@@ -75,10 +74,10 @@ def _file(terms: Sequence[Any], options: dict[str, Any], context: Context) -> li
 def _template(terms: Sequence[Any], options: dict[str, Any], context: Context) -> list[Any]:
     extra = options.pop("template_vars", {})
     scope = context.scope.within(extra)  # type: ignore[attr-defined]
-    values: list[str | Secret] = []
+    values = []
     for term in terms:
         path = scope.templar.find(str(term), "templates")
-        values.append(scope.templar.text_in(_read(path), scope, str(path)))
+        values.append(scope.templar.file_in(_read(path), scope, str(path)))
     return values
 
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
-from expressions import CONDITIONS, TEMPLATES, VARIABLES
+from expressions import CONDITIONS, FILES, INCLUDED, TEMPLATES, THREE, VARIABLES
 
 
 def trusted(value: Any) -> Any:
@@ -35,12 +37,27 @@ def answer(function: Callable[[Any], Any], text: Any) -> dict[str, Any]:
         return {"error": str(error)}
 
 
+def files(folder: Path) -> list[dict[str, Any]]:
+    """What comes of the template files."""
+    (folder / "in.j2").write_text(INCLUDED, encoding="utf-8")
+    (folder / "three.j2").write_text(THREE, encoding="utf-8")
+    loader = DataLoader()
+    loader.set_basedir(str(folder))
+    templar = Templar(loader, variables=trusted(VARIABLES))
+    answers = []
+    for number, text in enumerate(FILES):
+        (folder / f"{number}.j2").write_text(text, encoding="utf-8", newline="")
+        answers.append(answer(templar.template, f"{{{{ lookup('template', '{number}.j2') }}}}"))
+    return answers
+
+
 def main() -> None:
     """Answer all expressions."""
     init_plugin_loader([])
     templar = Templar(DataLoader(), variables=trusted(VARIABLES))
     answers = {
         "templates": [answer(templar.template, text) for text in TEMPLATES],
+        "files": files(Path(tempfile.mkdtemp(dir=sys.argv[1]))),
         "conditions": [answer(templar.evaluate_conditional, text) for text in CONDITIONS],
     }
     json.dump(answers, sys.stdout, default=list)

@@ -445,3 +445,48 @@ CONDITIONS: tuple[Any, ...] = (
     "1 < n <= 3",
     "(n == 3)",
 )
+
+# Whole template files; `in.j2` beside them is included.
+INCLUDED = (
+    "{% macro mac(z) %}[{{ z }}]{% endmacro %}{{ n | default('-') }}{% block b %}b{% endblock %}\n"
+)
+THREE = "{{ n }}\n"
+FILES: tuple[str, ...] = (
+    "a={{ n }}\n{% if yes_ %}\nb\n{% endif %}\n  {% if yes_ %}\nc\n  {% endif %}\nend\n",
+    "{{ l }}",
+    "{{ l }}\n",
+    "{{ nothing }}|{{ yes_ }}|{{ f }}",
+    "x\n\n\n",
+    "{{ 'a\\nb' }}",
+    "{{ 'a\\tb' | length }}",
+    "#jinja2: trim_blocks: False\n{% if 1 %}\nx\n{% endif %}\ny",
+    "#jinja2: lstrip_blocks: True, trim_blocks: True\n  {% if 1 %}\nx\n  {% endif %}\ny\n",
+    "#jinja2:variable_start_string:'[%',variable_end_string:'%]'\n[% n %]{{ n }}",
+    "{% for h in hosts %}\n{{ h.name }}:{{ h.port }}{{ ',' if not loop.last }}\n{% endfor %}\n",
+    "{{ d | to_nice_json }}\n",
+    "{{ d }}",
+    "x{{ omit }}",
+    "{{ chain }}",
+    "{%- if yes_ -%}\n x \n{%- endif %}\n",
+    "{# c #}\nx",
+    "{% raw %}{{ x }}{% endraw %}\n",
+    "line1\r\nline2\r\n{{ n }}\r\n",
+    "{{ unicode }}\n",
+    "{{ nope }}",
+    "{% set a = 1 %}\n{{ a }}\n",
+    "{% macro m(x) %}\n<{{ x }}>\n{% endmacro %}\n{{ m(1) }}{{ m(text) }}\n",
+    "\n\n{{ n }}\n\n",
+    "{% include 'in.j2' %}\nend\n",
+    "{% from 'in.j2' import mac with context %}{{ mac(n) }}",
+    "{% extends 'in.j2' %}{% block b %}B{% endblock %}",
+    "{% for a in [1] %}{% include 'in.j2' %}{% endfor %}",
+    "{{ lookup('template', 'in.j2') }}|\n",
+    "{{ lookup('template', 'three.j2') | type_debug }}",
+    "{{ [text, n] }} {{ {'a': text} }}\n",
+    "{{ text }}\t{{ n }}\n\t",
+    "{% if n > 2 -%}   a   {%- else -%} b {%- endif +%}\nz",
+    "{% with q = 5 %}{{ q }}{% endwith %}",
+    "{{ hosts | map(attribute='name') }}",
+    "{{ d.items() }}",
+    "{{ ('a', 'b') }} {{ ('a', 'b') }}",
+)

@@ -12,7 +12,7 @@ import pytest
 
 from nbops.base.errors import NbopsError
 from nbops.runbook.expr import Layer, Templar, Variables
-from tests.runbook.expressions import CONDITIONS, TEMPLATES, VARIABLES
+from tests.runbook.expressions import CONDITIONS, FILES, INCLUDED, TEMPLATES, THREE, VARIABLES
 
 HERE = Path(__file__).parent
 # Ansible gives these in the order of a Python set, nbops in that of the first list.
@@ -20,9 +20,9 @@ UNORDERED = ("| union(", "| intersect(", "| difference(", "| symmetric_differenc
 
 
 @pytest.fixture(scope="module")
-def ansible() -> dict[str, list[dict[str, Any]]]:
+def ansible(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
     done = subprocess.run(
-        [sys.executable, str(HERE / "ask_ansible.py")],
+        [sys.executable, str(HERE / "ask_ansible.py"), str(tmp_path_factory.mktemp("ansible"))],
         check=True,
         capture_output=True,
         timeout=120,
@@ -67,6 +67,21 @@ def test_a_condition_is_judged_as_ansible_judges_it(
             templar.condition(text, variables(templar))
     else:
         assert templar.condition(text, variables(templar)) is expected["value"]
+
+
+@pytest.mark.parametrize("number", range(len(FILES)), ids=lambda n: repr(FILES[n]))
+def test_a_template_file_gives_what_ansible_gives(
+    number: int, ansible: dict[str, list[dict[str, Any]]], templar: Templar, tmp_path: Path
+) -> None:
+    expected = ansible["files"][number]
+    (tmp_path / "in.j2").write_text(INCLUDED, encoding="utf-8")
+    (tmp_path / "three.j2").write_text(THREE, encoding="utf-8")
+    inner = templar.within(tmp_path)
+    if "error" in expected:
+        with pytest.raises(NbopsError):
+            inner.text(FILES[number], variables(inner), "t.j2")
+    else:
+        assert inner.text(FILES[number], variables(inner), "t.j2") == str(expected["value"])
 
 
 def test_there_are_enough_expressions() -> None:
