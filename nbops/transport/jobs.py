@@ -84,6 +84,8 @@ def run(
             raise _fenced(number, fence)
         case ("lost",):
             raise JobMissing
+        case ("setsid",):
+            raise ActionFailed("the host has no `setsid`", hint="install util-linux there")
         case _:
             raise no_folder()
 

@@ -53,6 +53,12 @@ def prelude(run: str, mark: str) -> bytes:
     ).encode()
 
 
+def whole(request: bytes) -> bytes:
+    """The request as one compound command: a connection that breaks while it is sent leaves
+    the shell with a part of it, of which nothing is run."""
+    return b"{\n" + request + b"}\n"
+
+
 def probe(command: Command, mark: str) -> bytes:
     """A command without an effect, run by the stream itself in a shell of its own.
 

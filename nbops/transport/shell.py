@@ -101,7 +101,11 @@ nbops_begin() { # MARK FOLDER LIVE OUT ERR FENCE NUMBER
     kill -0 "$nbops_p" 2>/dev/null || break
     [ -z "$3" ] || nbops_emit
   done
-  [ -s "$nbops_d/pid" ] || { exec 5<&- 6<&-; rm -rf -- "$nbops_d"; nbops_end "$1" folder; return; }
+  if [ ! -s "$nbops_d/pid" ]; then
+    exec 5<&- 6<&-; rm -rf -- "$nbops_d"
+    if command -v setsid >/dev/null; then nbops_end "$1" folder; else nbops_end "$1" setsid; fi
+    return
+  fi
   [ -s "$nbops_d/status" ] || nbops_rest
   nbops_finish "$1"
 }

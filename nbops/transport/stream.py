@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from nbops.base.command import Identity, quote
-from nbops.base.errors import HostFault, HostUnusable, UsageError
+from nbops.base.errors import ActionFailed, HostFault, HostUnusable, UsageError
 from nbops.base.retry import Deadline, Stop
 from nbops.base.secret import Secret
 from nbops.transport import script
@@ -121,6 +121,7 @@ class Stream:
         """
         self.usable = False
         self._check_silence()
+        request = script.whole(request)
         left: Chunk = (b"", b"")
         if self.process is None:
             with contextlib.suppress(WireBroken):  # why it broke is read below
@@ -176,8 +177,13 @@ class Stream:
             if self._identity.is_login or not said.strip():
                 raise
             raise self._refused(said) from broken
-        group, start = (out.words or "0 0").split()
-        self.process = (int(group), int(start))
+        words = (out.words or "").split()
+        if len(words) != 2 or not all(word.isdigit() for word in words):
+            raise ActionFailed(
+                f"{self._host} shows no processes in /proc",
+                hint="only Linux hosts can be managed, with /proc mounted",
+            )
+        self.process = (int(words[0]), int(words[1]))
         return out.rest, err.rest
 
     def _log_in(self, password: Secret) -> None:

@@ -1,21 +1,26 @@
 """Connecting: host keys at every hop, logins, jump hosts, and what is said when it fails."""
 
 import socket
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nbops.base.command import Command, Identity
-from nbops.base.errors import HostFault, HostUnusable
+from nbops.base.errors import DeadlineExceeded, HostFault, HostUnusable, Interrupted
 from nbops.base.events import Event, Note
+from nbops.base.retry import Stop
 from nbops.base.secret import Secret
 from nbops.transport.endpoint import Endpoint
 from nbops.transport.pool import Pool
 from tests.proxy import Proxy
 from tests.sshd import SshServer, free_port, loopback, make_key
-from tests.transport.conftest import LOCAL, MakePool, alive
+from tests.transport.conftest import LOCAL, MakePool, alive, job
 
 pytestmark = pytest.mark.sshd
 
@@ -39,8 +44,6 @@ def _known(tmp_path: Path, text: str) -> tuple[Path]:
 
 
 def _fingerprint(server: SshServer) -> str:
-    import subprocess
-
     shown = subprocess.run(
         ["ssh-keygen", "-lf", str(server.host_key.with_suffix(".pub"))],
         check=True, capture_output=True, text=True,
@@ -156,8 +159,6 @@ def test_a_wrong_user_key_is_told_with_what_was_tried(
 def test_a_key_with_a_passphrase_is_told(
     server: SshServer, make_pool: MakePool, tmp_path: Path
 ) -> None:
-    import subprocess
-
     key = tmp_path / "locked"
     subprocess.run(
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "hush-hush", "-f", str(key)], check=True
@@ -192,8 +193,6 @@ def test_something_else_than_ssh_is_unreachable_in_time(
 
 
 def test_a_host_that_starts_late_is_tried_again(make_pool: MakePool, tmp_path: Path) -> None:
-    import threading
-
     server = SshServer(tmp_path / "sshd")
     starting = threading.Timer(0.7, server.start)
     starting.start()
@@ -284,8 +283,6 @@ def test_every_hop_must_have_its_host_key(
         server.endpoint(name=name, **({"known_hosts": known} if number == wrong else {}))
         for number, (name, server) in enumerate(zip(("one", "two", "db"), jumps, strict=True))
     ]
-    from dataclasses import replace
-
     error = _fails(make_pool(), replace(hops[2], jumps=(hops[0], hops[1])))
     assert error.fault is HostFault.WRONG_HOST_KEY
     assert ("one", "two", "db")[wrong] in str(error)
@@ -319,8 +316,6 @@ def test_a_link_needs_few_round_trips(
 def test_root_through_sudo_has_a_home_and_jobs_of_its_own(
     make_pool: MakePool, server: SshServer, sudo: None
 ) -> None:
-    from tests.transport.conftest import job
-
     pool = make_pool()
     session = pool.session(server.endpoint())
     nobody = Identity("nobody")
@@ -340,9 +335,6 @@ def test_root_through_sudo_has_a_home_and_jobs_of_its_own(
 def test_a_late_job_of_another_identity_is_killed(
     make_pool: MakePool, server: SshServer, sudo: None
 ) -> None:
-    from nbops.base.errors import DeadlineExceeded
-    from tests.transport.conftest import job
-
     nap = "61.6263"
     session = make_pool().session(server.endpoint())
     nobody = Identity("nobody")
@@ -419,6 +411,54 @@ def test_a_sudo_that_asks_for_nothing_is_given_nothing(
     nobody = Identity("nobody", password=Secret("never needed"))
     outcome = session.run(Command("id -un; cat", identity=nobody))
     assert (outcome.out, outcome.err) == ("nobody\n", "")
+
+
+def test_a_stop_does_not_wait_for_a_handshake(make_pool: MakePool, server: SshServer) -> None:
+    stop = Stop()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = server.endpoint(address="127.0.0.1", port=silent.getsockname()[1])
+        threading.Timer(0.3, stop.set).start()
+        begun = time.monotonic()
+        with pytest.raises(Interrupted):
+            make_pool(stop=stop).session(endpoint).run(Command("true"))
+    assert time.monotonic() - begun < 1.5
+
+
+def test_a_closed_session_connects_anew_without_a_word(
+    make_pool: MakePool, server: SshServer, events: list[Event]
+) -> None:
+    session = make_pool().session(server.endpoint())
+    session.run(Command("true"))
+    session.close()
+    assert session.run(Command("echo again")).out == "again\n"
+    assert events == []
+
+
+def test_an_idle_host_costs_one_thread(make_pool: MakePool, server: SshServer) -> None:
+    before = threading.active_count()
+    pool = make_pool()
+    endpoints = [server.endpoint(number) for number in range(3)]
+    assert pool.connect_all(endpoints) == []
+    time.sleep(0.3)
+    assert threading.active_count() - before <= 3
+    assert {f"ssh {endpoint.name}" for endpoint in endpoints} <= {
+        thread.name for thread in threading.enumerate()
+    }
+
+
+def test_this_machine_needs_no_paramiko() -> None:
+    check = (
+        "import sys; from nbops.base.command import Command; from nbops.base.retry import Stop; "
+        "from nbops.transport.pool import Pool; from nbops.transport.endpoint import Endpoint; "
+        "pool = Pool('light', stop=Stop(), emit=print); "
+        "print(pool.session(Endpoint('h', 'h', connection='local')).run(Command('true')).status); "
+        "pool.close(); print({'paramiko', 'fabric'} & set(sys.modules))"
+    )
+    root = Path(__file__).parents[2]
+    shown = subprocess.run(
+        [sys.executable, "-c", check], cwd=root, check=True, capture_output=True, text=True
+    )
+    assert shown.stdout.split() == ["0", "set()"]
 
 
 def test_su_works_where_it_needs_no_password(make_pool: MakePool, server: SshServer) -> None:

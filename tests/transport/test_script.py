@@ -1,4 +1,5 @@
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from nbops.base.secret import Secret
 from nbops.transport import script
 from nbops.transport.framing import new_mark
 from nbops.transport.script import Job
+from nbops.transport.session import Fence
 
 
 def test_a_job_has_the_same_name_whenever_it_is_asked_for() -> None:
@@ -76,5 +78,25 @@ def test_no_text_breaks_out_of_a_request(text: str, value: str, stdin: bytes | N
     )  # fmt: skip
     mark = new_mark()
     _is_sh(script.prelude("run", mark))
-    _is_sh(script.probe(command, mark))
-    _is_sh(script.begin(command, Job.of("r", "s"), mark, live=True, seen=(3, 4), fence=None))
+    _is_sh(script.whole(script.probe(command, mark)))
+    begun = script.begin(command, Job.of("r", "s"), mark, live=True, seen=(3, 4), fence=None)
+    _is_sh(script.whole(begun))
+
+
+@pytest.mark.parametrize("effect", [Effect.NONE, Effect.JOB])
+def test_a_request_that_breaks_off_does_nothing(tmp_path: Path, effect: Effect) -> None:
+    """The connection may end anywhere in it; the shell then reads the end of its input."""
+    trace = tmp_path / "trace"
+    command = Command(f"echo x >>{trace}\necho y >>{trace}", stdin=b"in", effect=effect, step="s")
+    mark, run = new_mark(), f"cut-{tmp_path.name}"
+    request = script.probe(command, mark)
+    if effect is Effect.JOB:
+        request = script.begin(
+            command, Job.of(run, "s"), mark, live=False, seen=(0, 0), fence=Fence("/f", 3)
+        )
+    whole = script.whole(request)
+    before = script.prelude(run, mark)
+    for end in range(0, len(whole) - 2, 7):
+        subprocess.run(["/bin/sh"], input=before + whole[:end], capture_output=True, check=False)
+        assert not trace.exists(), whole[:end]
+        assert not (Path.home() / ".nbops" / f"run-{run}").exists()

@@ -15,7 +15,8 @@ from nbops.transport.local import LocalLink, LocalWire
 from nbops.transport.session import JobState
 from tests.transport.conftest import alive, job
 
-SHELLS = ("dash", "bash", "bash --posix", "busybox sh", "ksh", "mksh")
+# A busybox that runs its programs without exec hides the marks of strays; not promised.
+SHELLS = ("dash", "bash", "bash --posix", "ksh", "mksh")
 
 
 class _Link(LocalLink):
