@@ -7,8 +7,7 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, BeforeValidator, Field
 
 from nbops.actions.api import ActionContext, Result
-from nbops.actions.expressions import holds
-from nbops.actions.values import AnyText, Expression
+from nbops.actions.values import EXPRESSION, AnyText
 from nbops.base.command import Effect, Text
 from nbops.runbook.spec import ActionSpec, Args
 
@@ -23,8 +22,8 @@ Message = Annotated[list[AnyText], BeforeValidator(_conditions)]
 class AssertArgs(Args):
     """The arguments of `assert`."""
 
-    that: Annotated[list[Expression], BeforeValidator(_conditions)] = Field(
-        description="Conditions that must all hold."
+    that: Annotated[list[Any], BeforeValidator(_conditions)] = Field(
+        description="Conditions that must all hold.", json_schema_extra=EXPRESSION
     )
     fail_msg: Message | None = Field(
         None, description="What to say else.", validation_alias=AliasChoices("fail_msg", "msg")
@@ -53,7 +52,7 @@ class AssertAction:
     def run(self, args: AssertArgs, ctx: ActionContext) -> Result:
         """Check one condition after the other."""
         for condition in args.that:
-            if not holds(condition, ctx):
+            if not ctx.holds(condition):
                 return Result(
                     failed=True,
                     values={

@@ -7,8 +7,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from nbops.actions.api import ActionContext, Result
-from nbops.actions.expressions import evaluate
-from nbops.actions.values import Expression
+from nbops.actions.values import EXPRESSION
 from nbops.base.command import Effect
 from nbops.runbook.spec import ActionSpec, Args
 
@@ -17,7 +16,9 @@ class DebugArgs(Args):
     """The arguments of `debug`."""
 
     msg: Any = Field(None, description="What to say (`Hello world!`).")
-    var: Expression = Field(None, description="An expression whose value is said.")
+    var: Any = Field(
+        None, description="An expression whose value is said.", json_schema_extra=EXPRESSION
+    )
     verbosity: int = Field(0, description="Say it only with so many `-v`.")
 
     @model_validator(mode="after")
@@ -45,8 +46,17 @@ class DebugAction:
         if int(ctx.vars.get("ansible_verbosity", 0)) < args.verbosity:
             return Result(skipped=True, values={"skipped_reason": "Verbosity threshold not met."})
         if "var" in args.model_fields_set:
-            name = args.var if isinstance(args.var, str) else str(type(args.var))
-            return Result(values={name: evaluate(args.var, ctx)})
+            return Result(values={str(args.var): _value(args.var, ctx)})
         return Result(
             values={"msg": args.msg if "msg" in args.model_fields_set else "Hello world!"}
         )
+
+
+def _value(expression: Any, ctx: ActionContext) -> Any:
+    """What an expression comes to; braces around it change nothing."""
+    if not isinstance(expression, str):
+        return expression
+    text = expression.strip()
+    if text.startswith("{{") and text.endswith("}}"):
+        text = text[2:-2].strip()
+    return ctx.evaluate(text)

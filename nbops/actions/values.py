@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, JsonValue
 
 from nbops.base.command import Text
 from nbops.base.secret import Secret
@@ -77,18 +77,13 @@ def _no_nul(value: Any) -> Any:
     return value
 
 
-class IsExpression:
-    """Marks an argument that is an expression: never rendered before the action evaluates it,
-    so that what came from a host cannot become one."""
-
-
 AnyText = Annotated[Text, BeforeValidator(lambda value: _no_nul(to_text(value)))]
 Plain = Annotated[str, BeforeValidator(lambda value: _no_nul(to_plain(value)))]
 Path = Annotated[str, BeforeValidator(lambda value: _no_nul(to_path(value)))]
 Content = Annotated[Text, BeforeValidator(to_content)]
 Mode = Annotated[str, BeforeValidator(to_mode)]
 PlainList = Annotated[list[Plain], BeforeValidator(to_list)]
-# An expression without braces: the engine hands it over as it was written, unrendered.
-Expression = Annotated[
-    Any, WithJsonSchema({"type": ["string", "boolean"]}, mode="validation"), IsExpression()
-]
+# In a field's `json_schema_extra`: the argument is an expression without braces, which the action
+# evaluates itself. It must reach the action as it was written: what came from a host could
+# otherwise become one.
+EXPRESSION: dict[str, JsonValue] = {"expression": True}

@@ -19,6 +19,10 @@ from nbops.base.errors import ActionFailed
 from nbops.base.events import Event
 from nbops.base.retry import Stop
 from nbops.base.secret import Secret, reveal
+from nbops.runbook.expr import Templar
+
+# The `sh` of the host; a run with NBOPS_TEST_SH=/bin/bash shows that another one does as well.
+SHELL = os.environ.get("NBOPS_TEST_SH", "/bin/sh")
 
 
 class LocalContext:
@@ -64,14 +68,14 @@ class LocalContext:
         cwd: str | None = None,
         deadline: float = DEFAULT_DEADLINE,
         idle: bool = False,  # noqa: ARG002
-        shell: str = "/bin/sh",
+        shell: str = "",
         watch: Any = None,  # noqa: ARG002
     ) -> Outcome:
         text = self.staging / "script"
         text.write_bytes(reveal(script).encode("utf-8", "surrogateescape"))
         added = {name: reveal(value) for name, value in (env or {}).items()}
         done = subprocess.run(
-            [shell, str(text)],
+            [shell if shell not in {"", "/bin/sh"} else SHELL, str(text)],
             input=stdin or b"",
             capture_output=True,
             cwd=cwd or self.home,
@@ -96,6 +100,12 @@ class LocalContext:
 
     def render(self, text: str, extra: Mapping[str, Any] | None = None) -> str | Secret:
         return self.renderer(text, extra or {})
+
+    def evaluate(self, expression: str) -> Any:
+        return Templar().expression(expression, self.vars)
+
+    def holds(self, condition: Any) -> bool:
+        return Templar().condition(condition, self.vars)
 
     def find(self, name: str, folder: str) -> Path:
         for place in (self.runbook / folder / name, self.runbook / name):
