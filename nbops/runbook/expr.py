@@ -206,7 +206,7 @@ class Templar:
     def find(self, name: str, sub: str = "files") -> Path:
         """A file of the runbook's by name: in `sub` of one of the folders, or beside it.
 
-        Raises ActionFailed when there is none, RefusedError when it lies outside.
+        Raises ActionFailed when there is none, or when it lies outside.
         """
         return find_file(name, self._folders, sub)
 

@@ -75,9 +75,7 @@ _TABLE = (
         Kind.ORDER,
         "The order of the hosts: " + ", ".join(f"`{order}`" for order in ORDERS) + ".",
     ),
-    Keyword(
-        "gather_facts", _P, Kind.BOOL, "Gather facts first; without it, when one is asked for."
-    ),
+    Keyword("gather_facts", _P, Kind.BOOL, "Gather facts of the hosts before the first task."),
     Keyword(
         "max_fail_percentage",
         _P,

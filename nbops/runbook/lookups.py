@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Undefined, pass_context
 from jinja2.runtime import Context
 
-from nbops.base.errors import ActionFailed, RefusedError
+from nbops.base.errors import ActionFailed
 from nbops.base.yamlpos import did_you_mean
 from nbops.runbook.values import OMIT, Missing
 
@@ -25,7 +25,7 @@ LOOKUPS = ("env", "file", "template")
 def find_file(name: str, folders: Sequence[Path], sub: str) -> Path:
     """A file of the runbook's: in a folder's `sub` folder or in the folder itself.
 
-    Raises ActionFailed when there is none, RefusedError when it lies outside all `folders`.
+    Raises ActionFailed when there is none, or when it lies outside all `folders`.
     """
     roots = [Path(os.path.realpath(folder)) for folder in folders]
     outside = False
@@ -37,7 +37,7 @@ def find_file(name: str, folders: Sequence[Path], sub: str) -> Path:
             elif real.is_file():
                 return candidate
     if outside:
-        raise RefusedError(
+        raise ActionFailed(
             f"`{name}` is outside the runbook's folder",
             hint="put the file beside the runbook and name it from there",
         )
@@ -107,7 +107,7 @@ def refusal(name: str) -> str | None:
 def _query(context: Context, name: str, terms: Sequence[Any], options: dict[str, Any]) -> list[Any]:
     why = refusal(name)
     if why:
-        raise RefusedError(why, hint=did_you_mean(name, LOOKUPS))
+        raise ActionFailed(why, hint=did_you_mean(name, LOOKUPS))
     given = list(terms[0]) if len(terms) == 1 and isinstance(terms[0], list) else list(terms)
     errors = options.pop("errors", "strict")
     try:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from nbops.actions.builtin import BUILTIN
-from nbops.actions.registry import Registry
+from nbops.cli import wire
+from nbops.runbook.lint import lint
 from nbops.runbook.load import load_runbook
 from nbops.runbook.schema import runbook_schema
 from tests.runbook.conftest import CATALOG
@@ -18,6 +18,8 @@ from tests.runbook.conftest import CATALOG
 jsonschema = pytest.importorskip("jsonschema")
 
 Write = Callable[..., Path]
+
+RUNBOOKS = Path(__file__).parents[2] / "runbooks"
 
 GOOD = """
 - name: All of it
@@ -111,20 +113,33 @@ def test_what_an_editor_should_mark(what: str, validator: Any) -> None:
     assert not validator.is_valid(yaml.safe_load(BAD[what])), what
 
 
-def test_every_real_action_fits_the_schema() -> None:
-    schema = runbook_schema(Registry(BUILTIN))
+@pytest.fixture(scope="module")
+def shipped() -> Any:
+    schema = runbook_schema(wire.catalog())
     jsonschema.Draft202012Validator.check_schema(schema)
-    validator = jsonschema.Draft202012Validator(schema)
-    for action in BUILTIN:
-        tasks = yaml.safe_load(action.spec.example)
-        faults = [
-            fault.message for fault in validator.iter_errors([{"hosts": "a", "tasks": tasks}])
-        ]
-        assert not faults, (action.spec.name, faults)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def test_the_example_of_every_action_is_valid_and_loads(shipped: Any, write: Write) -> None:
+    for spec in wire.catalog():
+        tasks = yaml.safe_load(spec.example)
+        faults = [fault.message for fault in shipped.iter_errors([{"hosts": "a", "tasks": tasks}])]
+        assert not faults, (spec.name, faults)
+        if spec.name != "include_tasks":
+            lines = "".join(f"    {line}\n" for line in spec.example.splitlines())
+            assert load_runbook(write(f"- hosts: a\n  tasks:\n{lines}"), wire.catalog())
+
+
+@pytest.mark.parametrize("path", sorted(RUNBOOKS.rglob("*.yml")), ids=lambda path: path.name)
+def test_the_shipped_runbooks_are_valid(path: Path, shipped: Any) -> None:
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert not [fault.message for fault in shipped.iter_errors(data)]
+    runbook = load_runbook(path, wire.catalog())
+    assert not lint(runbook, wire.catalog())
 
 
 def test_every_reference_leads_somewhere() -> None:
-    schema = runbook_schema(Registry(BUILTIN))
+    schema = runbook_schema(wire.catalog())
     names = set(schema["$defs"])
     assert {ref.removeprefix("#/$defs/") for ref in references(schema)} <= names
 
