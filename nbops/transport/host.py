@@ -143,6 +143,8 @@ class HostSession:
                     output.clear()
                     output.take(outcome.stdout, outcome.stderr)
                     return outcome.status
+                # The shell first: it might wait for the lock's record and begin the job later.
+                self._end_stream(stream, command.identity)
                 self.kill(command.step, command.identity)
                 raise self._too_late(command) from None
             except JobMissing:

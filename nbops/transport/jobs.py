@@ -52,8 +52,8 @@ class Output:
 
 def probe(stream: Stream, command: Command, output: Output, deadline: Deadline) -> int:
     """Run a command without an effect; gives its status."""
-    mark = new_mark()
-    request = script.probe(command, mark)
+    mark, stream.mark = new_mark(), new_mark()
+    request = script.probe(command, mark, stream.mark)
     answer = stream.ask(request, mark, sink=output.take, deadline=deadline, idle=command.idle)
     if script.may_leave_children(command.text()):
         stream.usable = False
@@ -73,7 +73,7 @@ def run(
 
     Raises JobMissing, FenceRefused, ActionFailed (no folder to work in).
     """
-    mark = new_mark()
+    mark, stream.mark = new_mark(), ""
     live = output.watch is not None or command.idle
     request = script.begin(command, job, mark, live=live, seen=output.sizes, fence=fence)
     answer = stream.ask(request, mark, sink=output.take, deadline=deadline, idle=command.idle)
@@ -139,6 +139,11 @@ def _all_dead(answer: Answer) -> None:
 
 def _fenced(number: str, fence: Fence | None) -> FenceRefused:
     path = fence.path if fence else ""
+    if number == "busy":
+        return FenceRefused(
+            f"the lock's record {path} is being changed and was not let go",
+            hint="look which process on the host holds it: `flock` shows in `ps`",
+        )
     if number == "unreadable":
         return FenceRefused(
             f"the lock's record {path} is gone or cannot be read",

@@ -43,14 +43,11 @@ class Job:
         return cls(f"j-{name}", digest[:32])
 
 
-def prelude(run: str, mark: str) -> bytes:
-    """What a new stream is told before anything else; `mark` names its own processes."""
+def prelude(run: str) -> bytes:
+    """What a new stream is told before anything else."""
     if not SAFE_RUN.fullmatch(run):
         raise ValueError(f"{run!r} cannot be the name of a folder")
-    return (
-        f"nbops_run={quote(run)}; nbops_runner={quote(RUNNER)}\n{FUNCTIONS}\n"
-        f"NBOPS_JOB={mark}; export NBOPS_JOB\n"
-    ).encode()
+    return f"nbops_run={quote(run)}; nbops_runner={quote(RUNNER)}\n{FUNCTIONS}\n".encode()
 
 
 def whole(request: bytes) -> bytes:
@@ -59,8 +56,11 @@ def whole(request: bytes) -> bytes:
     return b"{\n" + request + b"}\n"
 
 
-def probe(command: Command, mark: str) -> bytes:
+def probe(command: Command, mark: str, own: str) -> bytes:
     """A command without an effect, run by the stream itself in a shell of its own.
+
+    `own` marks its processes, in their environment; it must not be the mark of the end, which
+    no command may know.
 
     The text goes through a pipe, never through an argument list; the command reads its own
     input or none; directory and environment are a subshell's.
@@ -69,7 +69,8 @@ def probe(command: Command, mark: str) -> bytes:
     end = f"NBOPS_{mark}"
     call, head = _interpreter(command.shell, "/dev/fd/3", close="exec 3<&-; ")
     # The stream's own word on a killed child ("Terminated") goes nowhere; 8 is its stderr.
-    line = f"( exec 2>&8 8>&-; {_surroundings(command)}exec {call} ) 3<<'{end}'"
+    around = f"NBOPS_JOB={own}; export NBOPS_JOB; {_surroundings(command)}"
+    line = f"( exec 2>&8 8>&-; {around}exec {call} ) 3<<'{end}'"
     feed, source, here = b"", b" </dev/null", b""
     if command.stdin:
         start, here = _decoded(command.stdin, mark)
@@ -101,7 +102,7 @@ def begin(
     """
     call, head = _interpreter(command.shell, "/dev/fd/3", close="exec 3<&-; ")
     text = head.encode() + _checked(command.text(), "script")
-    go = f"NBOPS_JOB={job.mark}; export NBOPS_JOB\n{_surroundings(command)}exec {call}\n"
+    go = f"{_surroundings(command)}exec {call}\n"
     stdin = b': >"$nbops_d/stdin"\n'
     if command.stdin:
         start, here = _decoded(command.stdin, mark)
@@ -119,7 +120,7 @@ def begin(
     return (
         files
         + (
-            f"nbops_begin {mark} {quote(job.folder)} '{LIVE if live else ''}'"
+            f"nbops_begin {mark} {quote(job.folder)} {job.mark} '{LIVE if live else ''}'"
             f" {seen[0]} {seen[1]} {path} {number}\n"
         ).encode()
     )
@@ -136,8 +137,11 @@ def kill(job: Job, mark: str) -> bytes:
 
 
 def kill_stream(group: int, start: int, own: str, mark: str) -> bytes:
-    """End everything of another stream, the shell included, and say when none is left."""
-    return f"nbops_kill {group} {start} {own}; nbops_end {mark} $nbops_left\n".encode()
+    """End everything of another stream, the shell included, and say when none is left.
+
+    `own` marks what it runs now; without it only its process group is ended.
+    """
+    return f"nbops_kill {group} {start} '{own}'; nbops_end {mark} $nbops_left\n".encode()
 
 
 def hello(mark: str) -> bytes:

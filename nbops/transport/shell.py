@@ -75,31 +75,31 @@ nbops_emit() { # what is new in both outputs
   [ ! -s "$nbops_d/out" ] || cat <&5
   [ ! -s "$nbops_d/err" ] || cat <&6 >&2
 }
-nbops_begin() { # MARK FOLDER LIVE OUT ERR FENCE NUMBER
+nbops_begin() { # MARK FOLDER JOBMARK LIVE OUT ERR FENCE NUMBER
   nbops_folder || { nbops_end "$1" folder; return; }
   nbops_d=$nbops_r/$2
-  if [ -d "$nbops_d" ]; then nbops_attach "$1" "$4" "$5"; return; fi
+  if [ -d "$nbops_d" ]; then nbops_attach "$1" "$5" "$6"; return; fi
   nbops_p=
-  if [ -z "$6" ]; then
-    nbops_start
-  elif [ ! -r "$6" ]; then
+  if [ -z "$7" ]; then
+    nbops_start "$3"
+  elif [ ! -r "$7" ]; then
     nbops_end "$1" "fence unreadable"; return
   else
-    nbops_g=${6%/*}/guard; [ -r "$nbops_g" ] || nbops_g=$6
-    { nbops_granted "$6" "$7" && nbops_start; } 9<"$nbops_g"
+    nbops_g=${7%/*}/guard; [ -r "$nbops_g" ] || nbops_g=$7
+    { nbops_granted "$7" "$8" && nbops_start "$3"; } 9<"$nbops_g"
   fi
   case $? in
     0) ;;
     3) nbops_end "$1" "fence $nbops_n"; return;;
-    4) nbops_attach "$1" "$4" "$5"; return;;
+    4) nbops_attach "$1" "$5" "$6"; return;;
     *) nbops_end "$1" folder; return;;
   esac
   exec 5<"$nbops_d/out" 6<"$nbops_d/err"
   while :; do
-    [ -z "$3" ] || ( sleep "$3"; kill -USR1 $$ ) </dev/null >/dev/null 2>&1 8>&- &
+    [ -z "$4" ] || ( sleep "$4"; kill -USR1 $$ ) </dev/null >/dev/null 2>&1 8>&- &
     wait "$nbops_p"
     kill -0 "$nbops_p" 2>/dev/null || break
-    [ -z "$3" ] || nbops_emit
+    [ -z "$4" ] || nbops_emit
   done
   if [ ! -s "$nbops_d/pid" ]; then
     exec 5<&- 6<&-; rm -rf -- "$nbops_d"
@@ -114,19 +114,19 @@ nbops_rest() { # until nothing of the job lives any more
   while nbops_lives; do nbops_emit; sleep 0.2; done
 }
 nbops_granted() { # FENCE NUMBER; open as 9 is what its writers lock: `guard` beside it, or itself
-  ! command -v flock >/dev/null || flock -s 9 || return 1
+  ! command -v flock >/dev/null || flock -s -w 30 9 || { nbops_n=busy; return 3; }
   nbops_n=; read -r nbops_n nbops_s <"$1"
   case $nbops_n in ''|*[!0-9]*) nbops_n=unreadable; return 3;; esac
   [ "$nbops_n" -le "$2" ] || return 3
 }
-nbops_start() { # 0 begun: nbops_p; 4 there already; 1 no folder
+nbops_start() { # JOBMARK: 0 begun: nbops_p; 4 there already; 1 no folder
   umask 077
   mkdir "$nbops_d" 2>/dev/null || { umask "$nbops_mask"; [ -d "$nbops_d" ] && return 4; return 1; }
   nbops_files
   nbops_s=$?
   umask "$nbops_mask"
   [ "$nbops_s" = 0 ] || { rm -rf -- "$nbops_d"; return 1; }
-  setsid /bin/sh "$nbops_r/runner" "$nbops_d" </dev/null >/dev/null 2>&1 8>&- 9<&- &
+  NBOPS_JOB=$1 setsid /bin/sh "$nbops_r/runner" "$nbops_d" </dev/null >/dev/null 2>&1 8>&- 9<&- &
   nbops_p=$!
 }
 nbops_finish() { # MARK: the rest of the output, and how it ended

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import getpass
+import glob
 import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,8 +16,8 @@ from nbops.transport.endpoint import Endpoint
 from nbops.transport.hostkeys import DEFAULT_PORT, SYSTEM_FILES, USER_FILES
 
 DEFAULT_CONFIGS = (Path("~/.ssh/config"), Path("/etc/ssh/ssh_config"))
+_DEEPEST_INCLUDE = 16
 _UNKNOWN = {
-    "include": "copy what it includes into the file itself",
     "hostkeyalias": "name the host in known_hosts by its address",
 }
 
@@ -136,9 +137,34 @@ def _config(path: Path, changed: int) -> Any:  # noqa: ARG001
     import paramiko
 
     try:
-        return paramiko.SSHConfig.from_path(str(path))
-    except (OSError, paramiko.ConfigParseError) as error:
+        return paramiko.SSHConfig.from_text(with_includes(path))
+    except (OSError, UnicodeDecodeError, paramiko.ConfigParseError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
+
+
+def with_includes(path: Path, depth: int = 0) -> str:
+    """The text of a configuration with the files that it includes in their places, as `ssh`
+    reads it: paramiko knows no `Include`.
+
+    What follows an include belongs to the same `Host` or `Match` as before it. Raises OSError
+    and UnicodeDecodeError for a file that cannot be read, UsageError for a circle.
+    """
+    if depth > _DEEPEST_INCLUDE:
+        raise UsageError(f"{path}: ssh_config files include each other in a circle")
+    block = "Host *"
+    lines: list[str] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        word, _, rest = line.strip().replace("=", " ", 1).partition(" ")
+        if word.lower() in {"host", "match"}:
+            block = line
+        if word.lower() != "include":
+            lines.append(line)
+            continue
+        for pattern in shlex.split(rest):
+            absolute = str(path.parent / Path(pattern).expanduser())
+            for name in sorted(glob.glob(absolute)):  # noqa: PTH207 - the pattern is absolute
+                lines += [with_includes(Path(name), depth + 1), block]
+    return "\n".join(lines)
 
 
 def _paths(value: str | None) -> tuple[Path, ...]:

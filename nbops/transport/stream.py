@@ -87,12 +87,12 @@ class Stream:
         self._host = host
         self._identity = identity
         self.stop = stop  # heeded while it waits; set anew by whoever uses the stream next
-        self.mark = new_mark()
+        self.mark = ""  # of what it runs now, when that is a probe
         self.usable = True
         self.process: tuple[int, int] | None = None
         greeting = new_mark()
         self._greeting = (Scanner(greeting), Scanner(greeting))
-        self._before = script.prelude(run, self.mark) + script.hello(greeting)
+        self._before = script.prelude(run) + script.hello(greeting)
 
     @classmethod
     def open(cls, link: Link, host: str, run: str, identity: Identity, stop: Stop) -> Stream:

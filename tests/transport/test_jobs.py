@@ -309,6 +309,26 @@ def test_a_job_waits_for_whoever_changes_the_record(make_pool: MakePool, tmp_pat
     assert not (tmp_path / "effect").exists()
 
 
+def test_a_job_that_was_late_while_it_waited_never_begins(
+    make_pool: MakePool, tmp_path: Path
+) -> None:
+    record, guard = tmp_path / "lock", tmp_path / "guard"
+    record.write_text("1\n")
+    guard.touch()
+    session = make_pool(fence=lambda _host: Fence(str(record), 1)).session(LOCAL)
+    with ThreadPoolExecutor(1) as workers:
+        holding = workers.submit(
+            make_pool().session(LOCAL).run, Command(f"exec 9>{guard}; flock 9; sleep 2.5")
+        )
+        time.sleep(0.5)
+        with pytest.raises(DeadlineExceeded):
+            session.run(job(f"touch {tmp_path}/effect", deadline=0.5))
+        assert holding.result().ok
+    time.sleep(0.5)
+    assert not (tmp_path / "effect").exists()
+    assert session.look(STEP).state is JobState.ABSENT
+
+
 def test_the_sweep_spares_a_run_whose_job_still_runs(make_pool: MakePool) -> None:
     stop = Stop()
     pool = make_pool(run="spared", stop=stop)

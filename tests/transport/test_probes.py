@@ -1,5 +1,7 @@
 """Commands without an effect: straight in the host's shell, exact, and it survives them."""
 
+import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -177,6 +179,21 @@ def test_a_command_that_is_late_is_killed_with_all_its_children(session: HostSes
     assert "0.5 s" in str(caught.value)
     assert f"setsid sleep {nap}" in str(caught.value)
     assert session.run(Command("echo alive")).out == "alive\n"
+
+
+def test_what_an_earlier_command_left_running_outlives_a_late_one(session: HostSession) -> None:
+    nap = "33.3435"
+    session.run(Command(f"setsid -f sleep {nap} </dev/null >/dev/null 2>&1"))
+    with pytest.raises(DeadlineExceeded):
+        session.run(Command("sleep 9", deadline=0.3))
+    left = alive(nap)
+    assert len(left) == 1
+    os.kill(left[0], signal.SIGKILL)
+
+
+def test_no_command_knows_the_mark_of_its_end(session: HostSession) -> None:
+    outcome = session.run(Command("env; tr '\\0' '\\n' </proc/$PPID/environ; echo all"))
+    assert outcome.out.endswith("all\n")
 
 
 def test_a_late_command_that_is_secret_is_not_named(session: HostSession) -> None:

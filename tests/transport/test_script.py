@@ -30,20 +30,20 @@ def test_different_steps_have_different_folders(a: str, b: str) -> None:
 @pytest.mark.parametrize("run", ["", "../x", "a/b", ".hidden", "x" * 101, "a b"])
 def test_a_run_that_cannot_name_a_folder_is_refused(run: str) -> None:
     with pytest.raises(ValueError, match="name of a folder"):
-        script.prelude(run, "m")
+        script.prelude(run)
 
 
 @pytest.mark.parametrize("name", ["", "1a", "a-b", "a b", "a=b", "$(id)"])
 def test_a_wrong_name_in_the_environment_is_refused(name: str) -> None:
     with pytest.raises(ActionFailed, match="environment variable"):
-        script.probe(Command("true", env={name: "x"}), new_mark())
+        script.probe(Command("true", env={name: "x"}), new_mark(), new_mark())
 
 
 def test_a_nul_is_refused_with_its_place() -> None:
     with pytest.raises(ActionFailed, match="the script holds a NUL"):
-        script.probe(Command("echo a\0b"), new_mark())
+        script.probe(Command("echo a\0b"), new_mark(), new_mark())
     with pytest.raises(ActionFailed, match="the A holds a NUL"):
-        script.probe(Command("true", env={"A": "a\0b"}), new_mark())
+        script.probe(Command("true", env={"A": "a\0b"}), new_mark(), new_mark())
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_no_text_breaks_out_of_a_request(text: str, value: str, stdin: bytes | N
         effect=Effect.JOB, step="s",
     )  # fmt: skip
     mark = new_mark()
-    _is_sh(script.prelude("run", mark))
-    _is_sh(script.whole(script.probe(command, mark)))
+    _is_sh(script.prelude("run"))
+    _is_sh(script.whole(script.probe(command, mark, new_mark())))
     begun = script.begin(command, Job.of("r", "s"), mark, live=True, seen=(3, 4), fence=None)
     _is_sh(script.whole(begun))
 
@@ -89,13 +89,13 @@ def test_a_request_that_breaks_off_does_nothing(tmp_path: Path, effect: Effect) 
     trace = tmp_path / "trace"
     command = Command(f"echo x >>{trace}\necho y >>{trace}", stdin=b"in", effect=effect, step="s")
     mark, run = new_mark(), f"cut-{tmp_path.name}"
-    request = script.probe(command, mark)
+    request = script.probe(command, mark, new_mark())
     if effect is Effect.JOB:
         request = script.begin(
             command, Job.of(run, "s"), mark, live=False, seen=(0, 0), fence=Fence("/f", 3)
         )
     whole = script.whole(request)
-    before = script.prelude(run, mark)
+    before = script.prelude(run)
     for end in range(0, len(whole) - 2, 7):
         subprocess.run(["/bin/sh"], input=before + whole[:end], capture_output=True, check=False)
         assert not trace.exists(), whole[:end]
