@@ -1,8 +1,8 @@
 """What `ssh_config` says of a host that paramiko would not do.
 
-paramiko reads the file too, but knows neither `Include` nor `HostKeyAlias` nor
-`UserKnownHostsFile`. A connection that would differ from that of `ssh` is refused by name;
-`UserKnownHostsFile` is honoured.
+paramiko reads the file too, but knows neither `HostKeyAlias` nor `UserKnownHostsFile`. A
+connection that would differ from that of `ssh` is refused by name; `UserKnownHostsFile` is
+honoured.
 """
 
 from __future__ import annotations
@@ -17,20 +17,6 @@ from nbops.base.errors import Place, Problem
 from nbops.inventory.sshargs import KEEP_STRICT, parse_known_hosts, split_option
 
 _DEEPEST = 16
-_CHANGES_CONNECTION = {
-    "hostname": "HostName",
-    "port": "Port",
-    "user": "User",
-    "identityfile": "IdentityFile",
-    "certificatefile": "CertificateFile",
-    "identityagent": "IdentityAgent",
-    "proxyjump": "ProxyJump",
-    "proxycommand": "ProxyCommand",
-    "bindaddress": "BindAddress",
-    "bindinterface": "BindInterface",
-    "userknownhostsfile": "UserKnownHostsFile",
-    "hostkeyalias": "HostKeyAlias",
-}
 _REFUSED = {
     "hostkeyalias": "put the host's key under its own name or address into known_hosts, and take "
     "the option out for this host",
@@ -60,10 +46,8 @@ def advice_for(host: str, files: list[Path]) -> ConfigAdvice:
     """
     advice = ConfigAdvice()
     for file in files:
-        for line in _lines_for(host, file):
-            if line.key == "include":
-                advice.problems += _included(host, line, file.parent)
-            elif line.key in _REFUSED:
+        for line in _lines_of(host, file):
+            if line.key in _REFUSED:
                 advice.problems.append(
                     Problem(
                         f"ssh_config option `{line.key}` for `{host}` is not supported",
@@ -89,32 +73,16 @@ def _take_known_hosts(advice: ConfigAdvice, host: str, line: _Line) -> None:
         )
 
 
-def _included(host: str, include: _Line, base: Path) -> list[Problem]:
-    """A problem for the first thing that an included file says of how to reach the host."""
-    for line in _lines_behind(host, include, base, 0):
-        if line.key in _CHANGES_CONNECTION:
-            return [
-                Problem(
-                    f"ssh_config's `Include` brings `{_CHANGES_CONNECTION[line.key]}` for "
-                    f"`{host}` from {line.place}, and nbops does not follow it",
-                    include.place,
-                    f"copy what concerns `{host}` into {include.place.file}, or write it into the "
-                    "inventory (ansible_host, ansible_port, ansible_user, ansible_ssh_common_args)",
-                )
-            ]
-    return []
-
-
-def _lines_behind(host: str, include: _Line, base: Path, depth: int) -> Iterator[_Line]:
-    for word in include.value.split():
-        path = Path(word).expanduser()
-        pattern = str(path if path.is_absolute() else base / path)
-        for name in sorted(glob.glob(pattern)):  # noqa: PTH207 - the pattern may be absolute
-            for line in _lines_for(host, Path(name)):
-                if line.key == "include" and depth < _DEEPEST:
-                    yield from _lines_behind(host, line, base, depth + 1)
-                else:
-                    yield line
+def _lines_of(host: str, file: Path, depth: int = 0) -> Iterator[_Line]:
+    """The options of a file, and of those that it includes, that hold for `host`."""
+    for line in _lines_for(host, file):
+        if line.key != "include" or depth >= _DEEPEST:
+            yield line
+            continue
+        for word in line.value.split():
+            pattern = str(file.parent / Path(word).expanduser())
+            for name in sorted(glob.glob(pattern)):  # noqa: PTH207 - the pattern may be absolute
+                yield from _lines_of(host, Path(name), depth + 1)
 
 
 def _lines_for(host: str, file: Path) -> Iterator[_Line]:

@@ -276,9 +276,9 @@ class TestSshConfig:
             ("Host h\n  HostKeyAlias x\n", "`hostkeyalias` for `h`", "2:3"),
             ("HostKeyAlias=x\n", "`hostkeyalias` for `h`", "1:1"),
             ("Host *\n  UserKnownHostsFile /dev/null\n", "would know no host", "2:3"),
-            ("Include more/*\n", "`Include` brings `Port` for `h`", "1:1"),
-            ("Host h\n  Include more/one\n", "`Include` brings `Port` for `h`", "2:3"),
-            ("Include ~/.ssh/nested\n", "`Include` brings `Port` for `h`", "1:1"),
+            ("Include more/*\n", "`hostkeyalias` for `h`", "2:3"),
+            ("Host h\n  Include more/one\n", "`hostkeyalias` for `h`", "2:3"),
+            ("Include ~/.ssh/nested\n", "`hostkeyalias` for `h`", "2:3"),
             ("Match host h\n  HostKeyAlias x\n", "`hostkeyalias`", "2:3"),
             ("Match exec true\n  HostKeyAlias x\n", "`hostkeyalias`", "2:3"),
             ("Host x h !y\n  KnownHostsCommand z\n", "`knownhostscommand`", "2:3"),
@@ -293,7 +293,7 @@ class TestSshConfig:
         where: str,
     ) -> None:
         (home / ".ssh/more").mkdir()
-        (home / ".ssh/more/one").write_text("Host h\n  Port 2222\n")
+        (home / ".ssh/more/one").write_text("Host h\n  HostKeyAlias x\n")
         (home / ".ssh/nested").write_text("Include more/one\n")
         (home / ".ssh/config").write_text(config)
         said = refused("")
