@@ -190,6 +190,7 @@ class Templar:
         self._files = files.overlay(loader=loader)
         self._templates: dict[str, Template] = {}
         self._conditions: dict[str, Template] = {}
+        self._compiled: dict[tuple[Any, ...], Template] = {}
 
     def within(self, *folders: Path) -> Templar:
         """The same for a task whose file stands in `folders`, which are searched first."""
@@ -303,19 +304,27 @@ class Templar:
     ) -> Any:
         """A template file within a scope that an expression has already; as in any template
         a single expression keeps its type."""
-        place = Place(name, 1)
-        given = dict(options or {})
-        if template.startswith(HEADER):
-            line, _, template = template.partition("\n")
-            given |= header_options(line, place)
-        environment = self._files.overlay(**given) if given else self._files
-        ready = compiled(lambda: environment.from_string(template), place, name)
+        ready = self._file(template, name, tuple(sorted((options or {}).items())))
         try:
             return with_newlines(plain(concat(pieces(ready, scope))), template)
         except NbopsError:
             raise
         except Exception as error:
             raise fault(error, line_of(error, ready, name), None) from error
+
+    def _file(self, template: str, name: str, options: tuple[tuple[str, Any], ...]) -> Template:
+        key = (template, name, options)
+        found = self._compiled.get(key)
+        if found is None:
+            place = Place(name, 1)
+            given = dict(options)
+            if template.startswith(HEADER):
+                line, _, template = template.partition("\n")
+                given |= header_options(line, place)
+            environment = self._files.overlay(**given) if given else self._files
+            found = compiled(lambda: environment.from_string(template), place, name)
+            self._compiled[key] = found
+        return found
 
     def _expression(self, text: str, place: Place | None) -> Template:
         found = self._conditions.get(text)

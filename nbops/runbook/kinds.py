@@ -232,6 +232,9 @@ def _loop_control(keyword: Keyword, raw: Any, place: Place | None, source: Sourc
     for key in ("loop_var", "index_var"):
         if raw.get(key) is not None and not is_template(raw[key]):
             check_names([raw[key]], {raw[key]: place_of(raw, (key,)) or place}, source)  # type: ignore[dict-item]
+    for key in ("extended", "extended_allitems"):
+        if is_template(raw.get(key)):
+            source.add(f"`{key}` is true or false, written out", place_of(raw, (key,)))
     return LoopControl(
         loop_var=raw.get("loop_var") or "item",
         index_var=raw.get("index_var"),

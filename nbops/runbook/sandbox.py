@@ -177,7 +177,7 @@ class RunbookEnvironment(SandboxedEnvironment):
     @staticmethod
     def container(value: Any) -> Any:
         """The right side of `in`: asking for a key renders no value."""
-        return value if isinstance(value, MapView) else take(value)[0]
+        return value if isinstance(value, Mapping) else take(value)[0]
 
     def call_binop(
         self,
@@ -325,7 +325,8 @@ def make_environment(
             "undefined": Missing,
             "finalize": defined,
             "trim_blocks": True,
-            "cache_size": 0,
+            "cache_size": 200,
+            "auto_reload": False,
         }
         | options
     )

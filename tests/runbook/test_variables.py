@@ -148,6 +148,8 @@ def test_other_hosts_variables_are_read_lazily(of: Of, templar: Templar) -> None
         8001
     ]
     assert templar.condition("hostvars.b.nope is undefined", variables)
+    assert templar.condition("'b' in hostvars and 'c' not in hostvars", variables)
+    assert templar.condition("'broken' in hostvars.b and hostvars | length == 1", variables)
 
 
 def test_all_variables_are_in_vars(of: Of, templar: Templar) -> None:
