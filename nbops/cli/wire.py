@@ -25,7 +25,7 @@ from nbops.engine.includes import include_loader
 from nbops.engine.run import FORKS, Run, RunRequest
 from nbops.engine.strategy import Choice
 from nbops.engine.variables import VariableStore, World
-from nbops.inventory.connection import SshDefaults, become_of, endpoint_of
+from nbops.inventory.connection import SshDefaults, become_of, endpoint_of, endpoints_of
 from nbops.inventory.load import load_inventory
 from nbops.inventory.model import ALL, Group, Inventory
 from nbops.inventory.pattern import match_hosts
@@ -102,8 +102,11 @@ def run(options: RunOptions) -> int:
         if isinstance(play.hosts, str) and "{{" not in play.hosts:
             match_hosts(cluster.inventory, play.hosts, options.limit)
     prepared = _prepare(options, cluster, actions, runbook)
-    report = prepared.execute()
-    prepared.bus.close()
+    try:
+        report = prepared.execute()
+    finally:
+        prepared.bus.close()
+        prepared.journal.close()
     if report.error is not None:
         raise report.error
     return report.exit_code
@@ -119,6 +122,7 @@ class Cluster:
         self.path = path
         self.masker = Masker()
         self._extra = dict(extra_vars or {})
+        self._templar = Templar()
         self.inventory: Inventory = _with_roles(load_inventory(path))
 
     @cached_property
@@ -130,12 +134,12 @@ class Cluster:
 
     def render(self, host: str) -> Callable[[Any], Any]:
         """What evaluates the templates of a host's raw values."""
-        variables = VariableStore(self._raw_world(), Hosts(()), Templar()).of_host(host)
-        return lambda value: Templar().render(value, variables)
+        variables = VariableStore(self._raw_world, Hosts(()), self._templar).of_host(host)
+        return lambda value: self._templar.render(value, variables)
 
     def world(self, magic: Mapping[str, Any]) -> World:
         """All variables, secrets fetched and known to the masker."""
-        world = self._raw_world()
+        world = self._raw_world
         effective: dict[str, dict[str, Any]] = {}
         if self.settings is not None:
             secrets = read_secrets(self.settings)
@@ -161,6 +165,11 @@ class Cluster:
         self._learn([endpoint.password] if endpoint.password else [])
         return endpoint
 
+    def check_endpoints(self) -> None:
+        """Raise UsageError with everything that is wrong with how hosts are to be reached."""
+        defaults = self.settings.ssh_defaults() if self.settings else SshDefaults()
+        endpoints_of(self.inventory, self.inventory.hosts, self.render, defaults)
+
     def root_identity(self, host: str) -> Identity:
         """Who may write the lock's record where the login user may not."""
         become = become_of(self.inventory, host, self.render(host))
@@ -171,6 +180,7 @@ class Cluster:
         for secret in secrets:
             self.masker.learn(secret)
 
+    @cached_property
     def _raw_world(self) -> World:
         inventory = self.inventory
         return World(
@@ -185,7 +195,10 @@ def _with_roles(inventory: Inventory) -> Inventory:
     """The groups with a meaning are there, if empty, where the inventory describes a cluster."""
     if not any(VARIABLE in inventory.vars_of(host) for host in inventory.hosts):
         return inventory
-    missing = {role: Group(role, parents=(ALL,)) for role in ROLES if role not in inventory.groups}
+    place = inventory.groups[ALL].place
+    missing = {
+        role: Group(role, place, parents=(ALL,)) for role in ROLES if role not in inventory.groups
+    }
     return replace(inventory, groups={**inventory.groups, **missing})
 
 
@@ -194,8 +207,7 @@ def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: 
     settings = cluster.settings
     magic = _magic(options, run_id, root)
     world = cluster.world(magic)
-    for host in cluster.inventory.hosts:
-        cluster.endpoint(host)
+    cluster.check_endpoints()
     name = settings.common.cluster if settings else ""
     forks = options.forks or (settings.common.ssh.forks if settings else None) or FORKS
     journal = Journal(journal_path(), _entry(options, run_id, name, runbook, cluster))
