@@ -10,15 +10,11 @@ from pydantic import ValidationError
 from nbops.base.errors import Place
 from nbops.base.yamlpos import YamlMap, did_you_mean, place_of
 from nbops.runbook import freeform
-from nbops.runbook.expr import is_template
-from nbops.runbook.kinds import check_conditions, check_templates
+from nbops.runbook.expr import in_braces, is_template
+from nbops.runbook.kinds import check_templates
 from nbops.runbook.reading import Source
 from nbops.runbook.spec import ActionSpec, Args
-from nbops.runbook.syntax import expression_problems, texts_in
-
-# Arguments that are conditions or expressions, not templates.
-_CONDITIONS = frozenset({("assert", "that")})
-_EXPRESSIONS = frozenset({("debug", "var")})
+from nbops.runbook.syntax import expression_problems, template_problems, texts_in
 
 
 def collect(
@@ -126,14 +122,24 @@ def _list_of(names: Mapping[str, str], action: str) -> str:
     return f"it has: {', '.join(names)}"
 
 
+def expressions(model: type[Args]) -> set[str]:
+    """The names of arguments that are expressions without braces, by their model's mark
+    (`json_schema_extra={"expression": True}`)."""
+    marked = {
+        field
+        for field, info in model.model_fields.items()
+        if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("expression")
+    }
+    return {name for name, field in argument_names(model).items() if field in marked}
+
+
 def _check_text(spec: ActionSpec, key: Any, item: Any, place: Place | None, source: Source) -> None:
-    if (spec.name, key) in _CONDITIONS:
-        if not (isinstance(item, str) and is_template(item)):
-            check_conditions(item, place, source)
-    elif (spec.name, key) in _EXPRESSIONS and isinstance(item, str) and not is_template(item):
-        source.reading.extend(expression_problems(item, place))
-    else:
+    if key not in expressions(spec.args):
         check_templates(item, place, source)
+        return
+    for text, where in texts_in(item, place):
+        check = template_problems if in_braces(text) else expression_problems
+        source.reading.extend(check(text.strip(), where))
 
 
 def _check_types(

@@ -46,7 +46,7 @@ def arguments(spec: ActionSpec) -> list[Argument]:
             Argument(
                 name=name,
                 aliases=tuple(other for other in known if other != name),
-                takes=takes(shape, definitions),
+                takes="expression" if shape.get("expression") else takes(shape, definitions),
                 required=info.is_required(),
                 default=_default(shape),
                 doc=info.description or "",

@@ -11,6 +11,7 @@ from typing import Any
 from nbops.base.command import Effect
 from nbops.base.errors import Place
 from nbops.base.yamlpos import did_you_mean, place_of
+from nbops.runbook.arguments import expressions
 from nbops.runbook.expr import is_template
 from nbops.runbook.freeform import COMMANDS
 from nbops.runbook.load import load_tasks
@@ -110,8 +111,9 @@ class _Reader:
         self._note([task.retries, task.delay, task.retry.values if task.retry else None])
         for conditions in (task.until, task.changed_when or (), task.failed_when or ()):
             self._conditions(conditions)
-        if task.action in {"assert", "debug"}:
-            self._conditions(text for text, _ in texts_in(task.args, None))
+        spec = self._catalog.get(task.action)
+        for name in expressions(spec.args) if spec else ():
+            self._conditions(text for text, _ in texts_in(task.args.get(name), None))
         if task.action == "include_tasks":
             return self._included(task)
         if task.action == "template":

@@ -12,7 +12,11 @@ from nbops.base.command import Effect
 
 
 class Args(BaseModel):
-    """The base of every action's arguments: unknown names are refused, aliases accepted."""
+    """The base of every action's arguments: unknown names are refused, aliases accepted.
+
+    An argument that is an expression without braces, which the action evaluates itself, says
+    so with `json_schema_extra={"expression": True}`: it is never rendered before.
+    """
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, arbitrary_types_allowed=True)
 

@@ -34,12 +34,14 @@ class CopyArgs(Args):
 
 class DebugArgs(Args):
     msg: Any = Field(None, description="What to say.")
-    var: str | None = Field(None, description="The expression to show.")
+    var: str | None = Field(
+        None, description="The expression to show.", json_schema_extra={"expression": True}
+    )
     verbosity: int = Field(0, description="Say it from this `-v` on.")
 
 
 class AssertArgs(Args):
-    that: Any = Field(description="What must hold.")
+    that: Any = Field(description="What must hold.", json_schema_extra={"expression": True})
     msg: str | None = Field(None, description="What to say when it does not.")
 
 
