@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nbops.actions.builtin import BUILTIN
 from nbops.actions.registry import Registry
 from nbops.base.command import Identity
-from nbops.base.errors import UsageError
+from nbops.base.errors import Place, UsageError
 from nbops.base.events import Bus, Observer
 from nbops.base.ids import new_run_id
 from nbops.base.retry import Stop
@@ -195,7 +195,7 @@ def _with_roles(inventory: Inventory) -> Inventory:
     """The groups with a meaning are there, if empty, where the inventory describes a cluster."""
     if not any(VARIABLE in inventory.vars_of(host) for host in inventory.hosts):
         return inventory
-    place = inventory.groups[ALL].place
+    place = Place(str(inventory.file), 1)
     missing = {
         role: Group(role, place, parents=(ALL,)) for role in ROLES if role not in inventory.groups
     }

@@ -127,6 +127,9 @@ class Variables(Mapping[str, Any]):
             raise KeyError(name)
         if value is self:
             return self
+        raw = self.raw(name)
+        if isinstance(raw, Mapping) and not isinstance(raw, dict):
+            return raw  # made when it is asked for, as `hostvars`: never unrolled
         try:
             return plain(value)
         except UndefinedError as error:
