@@ -19,6 +19,18 @@ from nbops.base.errors import ActionFailed
 from nbops.base.secret import Secret, reveal
 from nbops.runbook.spec import ActionSpec
 
+_HEADER = "#jinja2:"
+_JINJA_OPTIONS = (
+    "trim_blocks",
+    "lstrip_blocks",
+    "block_start_string",
+    "block_end_string",
+    "variable_start_string",
+    "variable_end_string",
+    "comment_start_string",
+    "comment_end_string",
+)
+
 Newline = Literal["\n", "\r", "\r\n", "\\n", "\\r", "\\r\\n"]
 
 
@@ -28,6 +40,14 @@ class TemplateArgs(PutArgs):
     src: Path = Field(description="The template, beside the runbook.")
     newline_sequence: Newline = Field("\n", description="How lines end in the file.")
     output_encoding: Plain = Field("utf-8", description="Encoding of the file.")
+    trim_blocks: bool = Field(True, description="Drop the newline after a block's tag.")
+    lstrip_blocks: bool = Field(False, description="Drop spaces before a block's tag.")
+    block_start_string: Plain = Field("{%", description="What begins a block's tag.")
+    block_end_string: Plain = Field("%}", description="What ends it.")
+    variable_start_string: Plain = Field("{{", description="What begins an expression.")
+    variable_end_string: Plain = Field("}}", description="What ends it.")
+    comment_start_string: Plain = Field("{#", description="What begins a comment.")
+    comment_end_string: Plain = Field("#}", description="What ends it.")
 
 
 class TemplateAction:
@@ -49,12 +69,28 @@ class TemplateAction:
             template = source.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             raise ActionFailed(f"{source}: a template is UTF-8 text, this is not") from None
-        text = ctx.render(template, template_variables(source, args.dest))
+        text = ctx.render(with_options(template, args), template_variables(source, args.dest))
         goal = goal_of(args, encode(text, args), name=source.name, secret=isinstance(text, Secret))
         if goal.wanted.mode is None and args.mode == "preserve":
             mode = f"{source.stat().st_mode & 0o7777:04o}"
             goal = replace(goal, wanted=replace(goal.wanted, mode=mode))
         return put(replace(goal, header=str(source)), ctx)
+
+
+def with_options(template: str, args: TemplateArgs) -> str:
+    """The template with the arguments that change Jinja2 as its first line (`#jinja2: …`);
+    what the template's own first line says wins."""
+    changed = [
+        f"{name}: {getattr(args, name)}"
+        for name in _JINJA_OPTIONS
+        if getattr(args, name) != TemplateArgs.model_fields[name].default
+    ]
+    if not changed:
+        return template
+    header = f"{_HEADER}{', '.join(changed)}"
+    if template.startswith(_HEADER):
+        return f"{header},{template.removeprefix(_HEADER)}"
+    return f"{header}\n{template}"
 
 
 def encode(text: str | Secret, args: TemplateArgs) -> bytes:

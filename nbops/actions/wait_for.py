@@ -150,6 +150,7 @@ class WaitForAction:
                 if (match is None) == args.gone:
                     return nothing if match is None else match
                 continue
+            ctx.progress(f"waiting for {_where(args)}")
             stay = min(_STAY, deadline.left)
             outcome = ctx.probe(probe_script(args, stay))
             if outcome.status == _NO_CLIENT:
@@ -176,8 +177,12 @@ def _over(args: WaitForArgs, elapsed: int) -> Result:
     return Result(failed=True, values={"msg": message, "elapsed": elapsed})
 
 
+def _where(args: WaitForArgs) -> str:
+    return args.path if args.path is not None else f"{args.host}:{args.port}"
+
+
 def _told(args: WaitForArgs) -> str:
-    where = args.path if args.path is not None else f"{args.host}:{args.port}"
+    where = _where(args)
     if args.gone:
         what = "to stop" if args.port is not None else "to be absent"
         return f"Timeout when waiting for {where} {what}."

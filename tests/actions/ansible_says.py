@@ -21,16 +21,16 @@ def action_of(step: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return name, dict(step[name] or {})
 
 
-def placed(value: Any, folders: Mapping[str, Path]) -> Any:
-    """A step with `@W@` and `@S@` replaced."""
+def placed(value: Any, marks: Mapping[str, str | Path]) -> Any:
+    """A step with its marks (`@W@`, `@U@`) replaced."""
     if isinstance(value, str):
-        for mark, folder in folders.items():
-            value = value.replace(mark, str(folder))
+        for mark, meant in marks.items():
+            value = value.replace(mark, str(meant))
         return value
     if isinstance(value, Mapping):
-        return {key: placed(item, folders) for key, item in value.items()}
+        return {key: placed(item, marks) for key, item in value.items()}
     if isinstance(value, list):
-        return [placed(item, folders) for item in value]
+        return [placed(item, marks) for item in value]
     return value
 
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from ansible_says import action_of, ansible_results, placed
 from conftest import LocalContext
+from echo import listening
 from pydantic import ValidationError
 
 from nbops.actions.api import Result
@@ -45,11 +46,13 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Any:
         folder.mkdir()
     sources(here.runbook)
     before = os.umask(0o022)
-    registered = ansible_results(
-        [placed(step, {"@W@": theirs}) for step in STEPS], here.runbook, here.home
-    )
-    (here.home / "out").unlink()
-    results = [carry_out(placed(step, {"@W@": ours}), here) for step in STEPS]
+    with listening() as address:
+        marks = {"@U@": address, "@W@": theirs}
+        registered = ansible_results(
+            [placed(step, marks) for step in STEPS], here.runbook, here.home
+        )
+        (here.home / "out").unlink()
+        results = [carry_out(placed(step, marks | {"@W@": ours}), here) for step in STEPS]
     os.umask(before)
     return theirs, ours, registered, results
 
@@ -67,6 +70,10 @@ def sources(folder: Path) -> None:
     script.write_text('#!/bin/sh\necho "$@"; echo e >&2\n')
     script.chmod(0o755)
     (folder / "templates").mkdir()
+    (folder / "templates" / "own.j2").write_text("[[ inventory_hostname ]] {{ x }}\n")
+    (folder / "templates" / "head.j2").write_text(
+        "#jinja2: trim_blocks: False\n  {% if true %}\n  v\n  {% endif %}\n"
+    )
     (folder / "templates" / "t.j2").write_text(
         "{% if true %}\n  v={{ inventory_hostname }}\n{% endif %}\n\n{# no #}\nend\n\n"
     )

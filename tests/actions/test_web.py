@@ -6,13 +6,13 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 from conftest import LocalContext, do
+from echo import FILE, listening
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -24,60 +24,12 @@ from nbops.base.errors import ActionFailed
 from nbops.base.secret import Secret
 
 URI, GET, WAIT = UriAction(), GetUrlAction(), WaitForAction()
-FILE = b"content\0\xff\n"
-
-
-class Echo(BaseHTTPRequestHandler):
-    """Answers with what it was asked; some paths answer otherwise."""
-
-    def do_GET(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        asked = {
-            "method": self.command,
-            "path": self.path,
-            "headers": {key.lower(): value for key, value in self.headers.items()},
-            "body": base64.b64encode(body).decode(),
-        }
-        if self.path == "/moved":
-            return self.answer(302, b"moved", Location="/there")
-        if self.path == "/file":
-            return self.file()
-        if self.path == "/busy":
-            return self.answer(503, b'{"error": {"code": "APP_COMMANDING"}}')
-        if self.path == "/text":
-            return self.answer(200, "grün".encode("latin-1"), kind="text/plain; charset=latin-1")
-        return self.answer(200, json.dumps(asked).encode(), Set_Cookie="a=b; Path=/")
-
-    do_POST = do_PUT = do_HEAD = do_GET  # noqa: N815
-
-    def file(self) -> None:
-        if "If-Modified-Since" in self.headers:
-            return self.answer(304, b"")
-        return self.answer(200, FILE, kind="application/octet-stream")
-
-    def answer(self, status: int, body: bytes, kind: str = "application/json", **more: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        for key, value in more.items():
-            self.send_header(key.replace("_", "-"), value)
-        if status != 304:
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Nothing: a test is no place for a log."""
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as listening:
-        thread = threading.Thread(target=listening.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listening.server_port}"
-        listening.shutdown()
-        thread.join(5)
+    with listening() as address:
+        yield address
 
 
 def asked(result: Any) -> dict[str, Any]:
