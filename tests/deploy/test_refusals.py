@@ -82,27 +82,3 @@ def test_every_host_that_cannot_be_used_is_named_at_once(here: Cluster, tmp_path
     assert "ssh-keyscan" in done.stderr
     assert "fine:" not in done.stderr
     assert "TASK" not in done.stdout
-
-
-def test_a_refused_sudo_is_named_before_anything_is_done(here: Cluster, tmp_path: Path) -> None:
-    with SshServer(tmp_path / "sshd", addresses=loopback(2, net=8)) as server:
-        one = {
-            "ansible_port": server.port,
-            "ansible_user": server.user,
-            "ansible_ssh_private_key_file": str(server.user_key),
-            "ansible_ssh_common_args": f"-o UserKnownHostsFile={server.known_hosts}",
-            "ansible_become": True,
-            "ansible_become_user": "nobody-of-that-name",
-        }
-        write(
-            here,
-            {
-                "one": one | {"ansible_host": server.addresses[0]},
-                "two": one | {"ansible_host": server.addresses[1]},
-            },
-        )
-        done = here.deploy()
-    assert done.returncode == 4, done.stdout + done.stderr
-    assert "sudo" in done.stderr
-    assert "one" in done.stderr and "two" in done.stderr
-    assert "TASK" not in done.stdout
