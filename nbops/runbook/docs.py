@@ -190,6 +190,7 @@ def _expressions() -> str:
 def _refused() -> str:
     rows = [(f"`{name}`", instead) for name, instead in sorted(keywords.REFUSED.items())]
     modules = [(f"`{name}`", instead) for name, instead in sorted(foreign.MODULES.items())]
+    words = [(f"`{n}`", instead) for n, instead in {**foreign.FILTERS, **foreign.TESTS}.items()]
     return "\n".join(
         [
             "## Refused by name",
@@ -200,6 +201,10 @@ def _refused() -> str:
             "So are these modules, and those of collections:",
             "",
             *_table(("module", "instead"), modules),
+            "",
+            "And these filters and tests:",
+            "",
+            *_table(("filter or test", "instead"), words),
         ]
     )
 

@@ -52,6 +52,35 @@ MODULES: Mapping[str, str] = {
     "yum_repository": "write the file in /etc/yum.repos.d with `copy`",
 }
 
+_HERE = "it looks at this machine, not at the host: use the `stat` action"
+_CHANCE = "a resumed run would see another value: write the value, or make it on the host"
+# Filters and tests of Ansible that nbops does not have.
+FILTERS: Mapping[str, str] = {
+    "comment": "write the sign at the line: `text | regex_replace('(?m)^', '# ')`",
+    "expanduser": _HERE,
+    "expandvars": "use `lookup('env', NAME)`",
+    "fileglob": _HERE,
+    "ipaddr": "write the address into the inventory",
+    "json_query": "use `selectattr` and `map(attribute=…)`",
+    "password_hash": "make the hash beforehand and keep it with the secrets",
+    "random": _CHANCE,
+    "realpath": _HERE,
+    "shuffle": _CHANCE,
+    "unvault": "use {file: PATH} for secrets",
+    "vault": "use {file: PATH} for secrets",
+    "win_basename": "hosts are POSIX systems: use `basename`",
+    "win_dirname": "hosts are POSIX systems: use `dirname`",
+}
+TESTS: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("directory", "exists", "file", "is_dir", "is_file", "is_link", "link", "link_exists"),
+        _HERE,
+    ),
+    **dict.fromkeys(("is_mount", "is_same_file", "mount", "same_file"), _HERE),
+    **dict.fromkeys(("finished", "started", "timedout"), "there is no `async`: look at `failed`"),
+    **dict.fromkeys(("vault_encrypted", "vaulted_file"), "use {file: PATH} for secrets"),
+}
+
 
 def note(name: str, place: Place | None, where: Where, source: Source) -> None:
     """Note that `name` is neither keyword nor action, as helpfully as can be."""

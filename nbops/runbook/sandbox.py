@@ -331,6 +331,7 @@ def make_environment(
         | options
     )
     every: Any = environment
+    every.filters.pop("random", None)  # a resumed run would see another value
     every.filters = _with_long_names(guarded_filters({**every.filters, **filters}))
     every.tests = _with_long_names(guarded_tests({**every.tests, **tests}))
     environment.globals.pop("lipsum", None)

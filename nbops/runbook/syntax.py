@@ -13,6 +13,8 @@ from nbops.base.errors import Place, Problem
 from nbops.base.yamlpos import did_you_mean, place_of
 from nbops.runbook import lookups
 from nbops.runbook.filters import FILTERS, TESTS
+from nbops.runbook.foreign import FILTERS as FOREIGN_FILTERS
+from nbops.runbook.foreign import TESTS as FOREIGN_TESTS
 from nbops.runbook.sandbox import RunbookEnvironment, make_environment
 
 _PREFIX = "ansible.builtin."
@@ -96,14 +98,14 @@ def texts_in(value: Any, place: Place | None) -> Iterator[tuple[str, Place | Non
 def _unknown(tree: nodes.Template, place: Place | None) -> Iterator[Problem]:
     environment = _environment()
     for node in tree.find_all((nodes.Filter, nodes.Test)):
-        kind, known = (
-            ("filter", environment.filters)
+        kind, known, foreign = (
+            ("filter", environment.filters, FOREIGN_FILTERS)
             if isinstance(node, nodes.Filter)
-            else ("test", environment.tests)
+            else ("test", environment.tests, FOREIGN_TESTS)
         )
         if node.name not in known:
             short = node.name.removeprefix(_PREFIX)
-            hint = did_you_mean(short, known)
+            hint = foreign.get(short) or did_you_mean(short, known)
             yield Problem(f"there is no {kind} `{node.name}`", place, hint)
     for call in tree.find_all(nodes.Call):
         if (

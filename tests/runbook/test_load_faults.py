@@ -88,6 +88,8 @@ def test_faults_of_plays(text: str, message: str, hint: str, problems: Problems)
         ("debug: {msg: '{{ x is definde }}'}", "there is no test `definde`", "`defined`"),
         ("debug: {msg: \"{{ lookup('pipe', 'x') }}\"}", "lookup `pipe` is not supported", ""),
         ("debug: {msg: \"{{ lookup('file', '{{ x }}') }}\"}", "a template within", "itself"),
+        ("debug: {msg: '{{ l | random }}'}", "there is no filter `random`", "resumed run"),
+        ("debug: {msg: '{{ p is exists }}'}", "there is no test `exists`", "`stat`"),
         ("debug: {var: x ==}", "Syntax error in expression", ""),
         ("assert: {that: [a, 'b ==']}", "Syntax error in expression", ""),
         ("ping:\nwhen: '{{ x }} == 1'", "Syntax error in expression", "without `{{ }}`"),
