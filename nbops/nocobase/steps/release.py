@@ -10,7 +10,7 @@ from pydantic import Field
 
 from nbops.actions.api import ActionContext, Result
 from nbops.base.command import Effect, quote
-from nbops.base.errors import ActionFailed, RefusedError
+from nbops.base.errors import ActionFailed, Place, RefusedError
 from nbops.base.secret import Secret
 from nbops.nocobase import releases
 from nbops.nocobase.cluster import Cluster, cluster_of
@@ -51,7 +51,7 @@ class ReleaseRecord:
             record = self._newest_here(cluster, ctx)
             return _result(record.facts() if record else None)
         if args.state == "match":
-            present = match(cluster)
+            present = match(cluster, place_of_version(ctx.vars))
             _same_key(cluster, ctx)
             return _result(present)
         return self._write(cluster, ctx)
@@ -95,7 +95,13 @@ def known(cluster: Cluster) -> Mapping[str, Any] | None:
     return releases.newest(cluster.fact(host, FACT) for host in cluster.members)
 
 
-def match(cluster: Cluster) -> Mapping[str, Any] | None:
+def place_of_version(variables: Mapping[str, Any]) -> Place | None:
+    """Where the inventory names the version, as far as `nbops_places` tells."""
+    place = (variables.get("nbops_places") or {}).get("version")
+    return Place(str(place["file"]), int(place["line"]), int(place["column"])) if place else None
+
+
+def match(cluster: Cluster, place: Place | None = None) -> Mapping[str, Any] | None:
     """The present release, if the inventory names its version.
 
     Raises RefusedError when it names another one: only an upgrade changes what runs.
@@ -105,6 +111,7 @@ def match(cluster: Cluster) -> Mapping[str, Any] | None:
         raise RefusedError(
             f"the inventory says `version: {cluster.version}`, but {cluster.name} runs"
             f" {last['version']} (release {last['number']})",
+            place=place,
             hint=f"`nbops upgrade --version {cluster.version}` changes the version;"
             f" for a deploy say `version: {last['version']}`",
         )
