@@ -15,7 +15,8 @@ from typing import Any
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
-from expressions import CONDITIONS, FILES, INCLUDED, TEMPLATES, THREE, VARIABLES
+from expressions import TEMPLATES, VARIABLES
+from expressions_more import CONDITIONS, FILES, INCLUDED, THREE
 
 
 def trusted(value: Any) -> Any:

@@ -12,7 +12,8 @@ import pytest
 
 from nbops.base.errors import NbopsError
 from nbops.runbook.expr import Layer, Templar, Variables
-from tests.runbook.expressions import CONDITIONS, FILES, INCLUDED, TEMPLATES, THREE, VARIABLES
+from tests.runbook.expressions import TEMPLATES, VARIABLES
+from tests.runbook.expressions_more import CONDITIONS, FILES, INCLUDED, THREE
 
 HERE = Path(__file__).parent
 # Ansible gives these in the order of a Python set, nbops in that of the first list.

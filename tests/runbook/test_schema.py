@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
@@ -14,8 +15,6 @@ from nbops.runbook.lint import lint
 from nbops.runbook.load import load_runbook
 from nbops.runbook.schema import runbook_schema
 from tests.runbook.conftest import CATALOG
-
-jsonschema = pytest.importorskip("jsonschema")
 
 Write = Callable[..., Path]
 
