@@ -49,7 +49,7 @@ def ensure(cache: Path, emit: Emit) -> Path:
 
 
 def sweep(cache: Path) -> None:
-    """Remove what an interrupted build left, unless a build is going on."""
+    """Remove what an interrupted build left in a cache, unless a build is going on there."""
     if any(cache.glob(f"{_BUILDING}*")):
         with suppress(LabError), folder_lock(cache, deadline=0):
             remove_half_built(cache)

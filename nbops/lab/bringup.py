@@ -53,19 +53,19 @@ def prepare(site: Site, pool: Executor) -> None:
 def boot_all(
     site: Site,
     pool: Executor,
-    images: Future[None],
+    linked: Future[None],
     ssh: Callable[[Machine], list[str]],
     emit: Emit,
 ) -> None:
     """Start every machine that stands still and wait until all are ready.
 
-    The registry waits for its images, the others do not. Raises the first LabError when
-    all have come to an end.
+    The registry waits until its images are `linked`, the others do not. Raises the first
+    LabError when all have come to an end.
     """
 
     def start(each: Machine) -> None:
         if each.role is Role.REGISTRY:
-            images.result()
+            linked.result()
         boot(site, each, ssh(each), emit)
 
     boots = [pool.submit(start, each) for each in site.machines]

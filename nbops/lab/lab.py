@@ -138,15 +138,8 @@ class Lab:
             "LogLevel=ERROR",
         )
         settings = [word for option in options for word in ("-o", option)]
-        return [
-            "ssh",
-            "-F",
-            "none",
-            "-i",
-            str(self.folders.key),
-            *settings,
-            f"root@{target.address}",
-        ]
+        key = ["-i", str(self.folders.key)]
+        return ["ssh", "-F", "none", *key, *settings, f"root@{target.address}"]
 
     def restart(self, host: str) -> None:
         """Switch a machine off and on again, on the same disk. LabError if it stays away."""
@@ -257,7 +250,7 @@ class Lab:
             return
         began = time.monotonic()
         with ThreadPoolExecutor(2 + len(record.machines)) as pool:
-            images = pool.submit(
+            linked = pool.submit(
                 bringup.link_images, site, record, self._cache, self._images, self._emit
             )
             self._have_base(record)
@@ -266,7 +259,7 @@ class Lab:
                 if not network.is_made(self.name, record.subnet):
                     network.make(self.name, record.subnet)
             bringup.prepare(site, pool)
-            bringup.boot_all(site, pool, images, self.ssh_command, self._emit)
+            bringup.boot_all(site, pool, linked, self.ssh_command, self._emit)
         if not self.folders.inventory.exists():
             inventory.write(record, self.folders)
         self._step("lab", f"{self.name} is up, with {record.shape}", time.monotonic() - began)
@@ -283,14 +276,19 @@ class Lab:
             if not list_labs(self._state_root):
                 network.remove_guard()
                 restore_limits(self._state_root)
-        base.sweep(self._cache)
+        for cache in (self._cache, self._cache / "images"):
+            base.sweep(cache)
 
     def _step(self, name: str, message: str, seconds: float = 0.0) -> None:
         self._emit(LabStep(name=name, message=message, seconds=seconds))
 
 
 def list_labs(state_root: Path = STATE_ROOT) -> tuple[str, ...]:
-    """The names of all labs of which anything is there, complete or not."""
+    """The names of all labs of which anything is there, complete or not.
+
+    LabError unless this is root on Linux.
+    """
+    checks.check_operator()
     found = set(network.labs() | cgroups.labs(cgroups.read_hierarchies()))
     if state_root.is_dir():
         found |= {path.name for path in state_root.iterdir() if path.is_dir()}

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from nbops.base.errors import LabError
 
@@ -72,12 +73,12 @@ def last_lines(text: str, count: int = LAST_LINES) -> str:
 
 def _finish(
     words: list[str],
-    output: object,
+    output: int | IO[str],
     stdin: str | None,
     env: Mapping[str, str] | None,
     deadline: float,
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # type: ignore[call-overload,no-any-return]
+    return subprocess.run(
         words,
         stdout=output,
         stderr=subprocess.STDOUT,

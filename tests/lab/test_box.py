@@ -10,6 +10,7 @@ import pytest
 from nbops.base.errors import LabError
 from nbops.lab import base, checks, limits, recipe
 from nbops.lab.cgroups import Mode, hierarchies
+from nbops.lab.locks import folder_lock
 from nbops.lab.mounts import parse_mounts, under
 from nbops.lab.network import route_networks
 
@@ -84,6 +85,16 @@ def test_no_mirror_is_made_up() -> None:
 def test_only_the_way_to_the_archive_is_taken_over_from_apt() -> None:
     dump = 'APT::Architecture "amd64";\nAcquire::http::Proxy "http://proxy.example:3128";\n'
     assert base.transport_settings(dump) == 'Acquire::http::Proxy "http://proxy.example:3128";\n'
+
+
+def test_half_built_things_are_swept_away_unless_a_build_is_going_on(tmp_path: Path) -> None:
+    (tmp_path / "building-x/root").mkdir(parents=True)
+    (tmp_path / "base-0123").mkdir()
+    with folder_lock(tmp_path, deadline=1):
+        base.sweep(tmp_path)
+        assert (tmp_path / "building-x").exists()
+    base.sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["base-0123"]
 
 
 def test_the_recipe_holds_no_address_of_an_archive() -> None:
