@@ -196,8 +196,14 @@ nbops_pids() { # GROUP START MARK: the processes of a group, a session or a mark
 }
 nbops_kill() { # GROUP START MARK: TERM, after 2 s KILL, until all are dead: nbops_left
   read -r nbops_i nbops_s </proc/uptime
-  nbops_i=${nbops_i%%.*} nbops_u=
-  while nbops_left=$(nbops_pids "$1" "$2" "$3"); [ -n "$nbops_left" ]; do
+  nbops_i=${nbops_i%%.*} nbops_u= nbops_x=
+  while :; do
+    nbops_left=$(nbops_pids "$1" "$2" "$3")
+    if [ -z "$nbops_left" ]; then # looked twice: one that forks or execs can be overlooked
+      [ -z "$nbops_x" ] || return 0
+      nbops_x=once; sleep 0.02; continue
+    fi
+    nbops_x=
     [ -n "$nbops_u" ] || { kill $nbops_left; kill -CONT $nbops_left; } 2>/dev/null
     read -r nbops_u nbops_s </proc/uptime
     nbops_u=$((${nbops_u%%.*} - nbops_i))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -99,6 +100,11 @@ def local(make_pool: MakePool) -> HostSession:
 def job(script: str, step: str = "0.1/host/a1p0", **settings: object) -> Command:
     """A command that runs as a job."""
     return Command(script, effect=Effect.JOB, step=step, **settings)  # type: ignore[arg-type]
+
+
+def a_nap() -> str:
+    """Seconds to sleep, about a minute, written as nobody else on this machine does."""
+    return f"6{secrets.randbelow(10)}.{secrets.randbelow(10**9):09}"
 
 
 def alive(text: str) -> list[int]:

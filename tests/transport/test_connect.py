@@ -20,7 +20,7 @@ from nbops.transport.endpoint import Endpoint
 from nbops.transport.pool import Pool
 from tests.proxy import Proxy
 from tests.sshd import SshServer, free_port, loopback, make_key
-from tests.transport.conftest import LOCAL, MakePool, alive, job
+from tests.transport.conftest import LOCAL, MakePool, a_nap, alive, job
 
 pytestmark = pytest.mark.sshd
 
@@ -335,7 +335,7 @@ def test_root_through_sudo_has_a_home_and_jobs_of_its_own(
 def test_a_late_job_of_another_identity_is_killed(
     make_pool: MakePool, server: SshServer, sudo: None
 ) -> None:
-    nap = "61.6263"
+    nap = a_nap()
     session = make_pool().session(server.endpoint())
     nobody = Identity("nobody")
     with pytest.raises(DeadlineExceeded):

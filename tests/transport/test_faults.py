@@ -20,7 +20,7 @@ from nbops.transport.endpoint import Endpoint
 from nbops.transport.session import JobState
 from tests.proxy import Proxy
 from tests.sshd import SshServer
-from tests.transport.conftest import MakePool, alive, job
+from tests.transport.conftest import MakePool, a_nap, alive, job
 
 pytestmark = pytest.mark.sshd
 COUNT = "for i in 1 2 3 4 5 6; do echo $i; echo err$i >&2; sleep 0.3; done"
@@ -142,7 +142,7 @@ def test_a_host_that_comes_back_with_another_key_is_refused(
 
 
 def test_a_black_hole_is_noticed_and_the_job_found_again(
-    own_server: SshServer, make_pool: MakePool, proxy: Proxy, tmp_path: Path
+    own_server: SshServer, proxy: Proxy, make_pool: MakePool, tmp_path: Path
 ) -> None:
     session = make_pool().session(_over(proxy, own_server, tmp_path))
     session.run(Command("true"))
@@ -162,7 +162,7 @@ def test_a_black_hole_is_noticed_and_the_job_found_again(
 
 
 def test_a_black_hole_while_sending_is_noticed(
-    own_server: SshServer, make_pool: MakePool, proxy: Proxy, tmp_path: Path
+    own_server: SshServer, proxy: Proxy, make_pool: MakePool, tmp_path: Path
 ) -> None:
     session = make_pool().session(_over(proxy, own_server, tmp_path))
     session.run(Command("true"))
@@ -190,7 +190,7 @@ def _quietly_continue(pid: int) -> None:
 
 
 def test_an_idle_link_is_kept_and_its_silence_is_no_fault(
-    own_server: SshServer, make_pool: MakePool, proxy: Proxy, tmp_path: Path
+    own_server: SshServer, proxy: Proxy, make_pool: MakePool, tmp_path: Path
 ) -> None:
     session = make_pool().session(_over(proxy, own_server, tmp_path, keepalive=0.2))
     session.run(Command("true"))
@@ -200,7 +200,7 @@ def test_an_idle_link_is_kept_and_its_silence_is_no_fault(
 
 
 def test_a_cut_during_the_handshake_is_unreachable(
-    own_server: SshServer, make_pool: MakePool, proxy: Proxy, tmp_path: Path
+    own_server: SshServer, proxy: Proxy, make_pool: MakePool, tmp_path: Path
 ) -> None:
     proxy.hole()
     endpoint = _over(proxy, own_server, tmp_path)
@@ -213,7 +213,7 @@ def test_the_deadline_of_a_job_counts_while_the_connection_is_away(
 ) -> None:
     session = make_pool().session(own_server.endpoint())
     session.run(Command("true"))
-    nap = "51.5253"
+    nap = a_nap()
 
     def away() -> None:
         own_server.stop()

@@ -22,7 +22,7 @@ from nbops.transport.endpoint import Endpoint
 from nbops.transport.host import HostSession
 from nbops.transport.script import Job
 from nbops.transport.session import Fence, JobState
-from tests.transport.conftest import LOCAL, MakePool, alive, job
+from tests.transport.conftest import LOCAL, MakePool, a_nap, alive, job
 
 STEP = "0.1/host/a1p0"
 
@@ -175,7 +175,7 @@ def test_no_secret_of_a_job_is_seen_in_the_process_list(session: HostSession) ->
 
 
 def test_a_late_job_is_killed_with_its_strays(session: HostSession) -> None:
-    nap = "41.4243"
+    nap = a_nap()
     script = f"setsid sleep {nap} & (trap '' TERM; sleep {nap}; sleep {nap}) & sleep {nap}"
     with pytest.raises(DeadlineExceeded, match=r"was not done after 0.5 s; it was killed"):
         session.run(job(script, deadline=0.5))

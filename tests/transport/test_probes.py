@@ -17,7 +17,7 @@ from nbops.base.secret import Secret
 from nbops.transport.endpoint import Endpoint
 from nbops.transport.host import HostSession
 from nbops.transport.pool import Pool
-from tests.transport.conftest import LOCAL, MakePool, alive
+from tests.transport.conftest import LOCAL, MakePool, a_nap, alive
 
 TEN_MB = 10 * 1000 * 1000
 texts = st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
@@ -168,7 +168,7 @@ def test_no_secret_stands_in_a_list_of_arguments(session: HostSession) -> None:
 
 
 def test_a_command_that_is_late_is_killed_with_all_its_children(session: HostSession) -> None:
-    nap = "31.4159"
+    nap = a_nap()
     script = f"setsid sleep {nap} & (trap '' TERM; sleep {nap}; sleep {nap}) & sleep {nap}"
     session.run(Command("true"))
     begun = time.monotonic()
@@ -182,7 +182,7 @@ def test_a_command_that_is_late_is_killed_with_all_its_children(session: HostSes
 
 
 def test_what_an_earlier_command_left_running_outlives_a_late_one(session: HostSession) -> None:
-    nap = "33.3435"
+    nap = a_nap()
     session.run(Command(f"setsid -f sleep {nap} </dev/null >/dev/null 2>&1"))
     with pytest.raises(DeadlineExceeded):
         session.run(Command("sleep 9", deadline=0.3))
@@ -213,7 +213,7 @@ def test_a_stop_ends_the_wait_at_once(endpoint: Endpoint, make_pool: MakePool) -
     stop = Stop()
     session = make_pool(stop=stop).session(endpoint)
     session.run(Command("true"))
-    nap = "27.1828"
+    nap = a_nap()
     threading.Timer(0.5, stop.set).start()
     begun = time.monotonic()
     with pytest.raises(Interrupted):

@@ -13,7 +13,7 @@ from nbops.base.retry import Stop
 from nbops.transport.host import HostSession
 from nbops.transport.local import LocalLink, LocalWire
 from nbops.transport.session import JobState
-from tests.transport.conftest import alive, job
+from tests.transport.conftest import a_nap, alive, job
 
 # A busybox that runs its programs without exec hides the marks of strays; not promised.
 SHELLS = ("dash", "bash", "bash --posix", "ksh", "mksh")
@@ -67,7 +67,7 @@ def test_jobs(session: HostSession) -> None:
 
 
 def test_ends(session: HostSession) -> None:
-    nap = "71.7273"
+    nap = a_nap()
     with pytest.raises(DeadlineExceeded):
         session.run(job(f"setsid sleep {nap} & sleep {nap}", deadline=0.5))
     with pytest.raises(DeadlineExceeded):
