@@ -3,7 +3,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import LocalContext, do
 from pydantic import ValidationError
 
 from nbops.actions.apt import (
@@ -18,6 +17,7 @@ from nbops.actions.apt import (
     trouble,
 )
 from nbops.base.command import Outcome
+from tests.actions.conftest import LocalContext, do
 
 SEEN = read_seen(
     "1000\n400\ncurl|ii |7.88-1\nlibc6:amd64|ii |2.36\ngone|rc |1.0\nheld|hi |2\nhalf|iU |3\n"

@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import LocalContext, do
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -15,6 +14,7 @@ from nbops.actions.attrs import OwnedArgs, Rights, Wanted, apply_mode
 from nbops.actions.file import FileAction
 from nbops.actions.paths import Answer, PathState
 from nbops.base.errors import ActionFailed
+from tests.actions.conftest import LocalContext, do
 
 FILE = PathState("/x", True, 0o100644, uid=1, gid=2)
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import LocalContext, do
 from pydantic import ValidationError
 
 from nbops.actions.command import CommandAction, CommandArgs, ShellAction, command_script
@@ -11,6 +10,7 @@ from nbops.actions.raw import RawAction
 from nbops.actions.script import ScriptAction
 from nbops.actions.script import split as split_script
 from nbops.base.secret import MASK, Secret
+from tests.actions.conftest import LocalContext, do
 
 COMMAND, SHELL, RAW, SCRIPT = CommandAction(), ShellAction(), RawAction(), ScriptAction()
 

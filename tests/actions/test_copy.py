@@ -3,7 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import LocalContext, do
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from nbops.actions.paths import PathState
 from nbops.actions.template import TemplateAction
 from nbops.base.errors import ActionFailed
 from nbops.base.secret import MASK, Secret
+from tests.actions.conftest import LocalContext, do
 
 COPY, TEMPLATE = CopyAction(), TemplateAction()
 NEW = PathState("/x")

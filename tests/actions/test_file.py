@@ -3,13 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import LocalContext, do
 from pydantic import ValidationError
 
 from nbops.actions.attrs import Rights
 from nbops.actions.file import FileAction, FileArgs, Seen, decide
 from nbops.actions.paths import PathState
 from nbops.actions.stat import StatAction
+from tests.actions.conftest import LocalContext, do
 
 FILE = FileAction()
 NOTHING = PathState("/x")

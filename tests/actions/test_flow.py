@@ -6,7 +6,6 @@ import threading
 from typing import Any
 
 import pytest
-from conftest import LocalContext, do
 from pydantic import ValidationError
 
 from nbops.actions.api import IncludeTasks, Meta
@@ -23,6 +22,7 @@ from nbops.actions.set_fact import SetFactAction, SetFactArgs
 from nbops.base.command import Effect
 from nbops.base.errors import ActionFailed, Interrupted
 from nbops.base.secret import Secret
+from tests.actions.conftest import LocalContext, do
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import LocalContext, do
 from pydantic import ValidationError
 
 from nbops.actions.lineinfile import LineinfileAction, LineinfileArgs, edit
 from nbops.base.secret import Secret
+from tests.actions.conftest import LocalContext, do
 
 LINE = LineinfileAction()
 TEXT = b"a=1\nb=2\na=3\n"

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import LocalContext, do
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nbops.actions.builtin import BUILTIN
 from nbops.actions.registry import Registry
 from nbops.base.command import quote
+from tests.actions.conftest import LocalContext, do
 
 ACTIONS = Registry(BUILTIN)
 ANY = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)

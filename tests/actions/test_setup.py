@@ -5,9 +5,9 @@ import platform
 from typing import Any
 
 import pytest
-from conftest import LocalContext, do
 
 from nbops.actions.setup import SetupAction, chosen, date_time, facts
+from tests.actions.conftest import LocalContext, do
 
 RECORDED = {
     "node": "node1.example.org", "kernel": "6.12.1", "system": "Linux", "version": "#1",

@@ -3,7 +3,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import LocalContext
 from pydantic import ValidationError
 
 from nbops.actions.systemd import (
@@ -18,6 +17,7 @@ from nbops.actions.systemd import (
 )
 from nbops.base.command import Outcome
 from nbops.base.errors import ActionFailed
+from tests.actions.conftest import LocalContext
 
 RUNNING = Unit({"LoadState": "loaded", "ActiveState": "active"}, "enabled")
 STOPPED = Unit({"LoadState": "loaded", "ActiveState": "inactive"}, "disabled")

@@ -4,7 +4,6 @@ import pwd
 from typing import Any
 
 import pytest
-from conftest import LocalContext, do
 from pydantic import ValidationError
 
 from nbops.actions.user import (
@@ -17,6 +16,7 @@ from nbops.actions.user import (
     probe_script,
 )
 from nbops.base.secret import MASK, Secret
+from tests.actions.conftest import LocalContext, do
 
 GROUPS = {"docker": ("docker", 101), "www": ("www", 33), "33": ("www", 33)}
 ACCOUNT = Account(1000, 1000, "Me", "/home/me", "/bin/sh", frozenset({"www"}), True, False)

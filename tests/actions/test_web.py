@@ -11,8 +11,6 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from conftest import LocalContext, do
-from echo import FILE, listening
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -22,6 +20,8 @@ from nbops.actions.uri import UriAction, UriArgs, config
 from nbops.actions.wait_for import WaitForAction, WaitForArgs
 from nbops.base.errors import ActionFailed
 from nbops.base.secret import Secret
+from tests.actions.conftest import LocalContext, do
+from tests.actions.echo import FILE, listening
 
 URI, GET, WAIT = UriAction(), GetUrlAction(), WaitForAction()
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_told import Nbops, Told
 
 from nbops.cli.main import call
+from tests.cli.cli_told import Nbops, Told
 
 LOCAL = """\
 all:

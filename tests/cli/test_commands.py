@@ -5,7 +5,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from cli_told import Nbops
+from tests.cli.cli_told import Nbops
 
 Write = Callable[[str], Path]
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_told import Nbops
 
 from nbops.base.errors import LabError
 from nbops.lab import lab as real
 from nbops.lab.events import LabStep
+from tests.cli.cli_told import Nbops
 
 
 class FakeLab:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_told import Nbops
+
+from tests.cli.cli_told import Nbops
 
 Write = Callable[..., Path]
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_told import Nbops
 
 from nbops.base.errors import RefusedError
 from nbops.cli import lock
 from nbops.engine.lock import LIFE, Record
+from tests.cli.cli_told import Nbops
 
 
 def held(host: str, age: int = 3) -> Record:

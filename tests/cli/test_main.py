@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_told import Nbops, Told
 
 from nbops import __version__
 from nbops.base import errors
 from nbops.cli import wire
+from tests.cli.cli_told import Nbops, Told
 
 
 def fails_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:

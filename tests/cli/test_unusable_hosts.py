@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_told import Nbops
 
+from tests.cli.cli_told import Nbops
 from tests.sshd import SshServer, free_port, loopback, make_key
 
 pytestmark = pytest.mark.sshd

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_told import Nbops
 
 from nbops.cli import wire
+from tests.cli.cli_told import Nbops
 
 
 @pytest.fixture

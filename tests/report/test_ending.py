@@ -1,9 +1,8 @@
 """Errors and recaps in words."""
 
-from report_events import over
-
 from nbops.base.errors import Place, Problem, UsageError
 from nbops.report.ending import problems, short_recap
+from tests.report.report_events import over
 
 
 def test_every_problem_is_told_with_its_place_and_its_hint() -> None:

@@ -9,12 +9,12 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from report_events import ended, good_run, started
 
 from nbops.base.events import EVENT_FORMAT, Status
 from nbops.base.secret import MASK, Secret
 from nbops.report.jsonl import JsonObserver, as_line, plain_data
 from nbops.report.replay import replay
+from tests.report.report_events import ended, good_run, started
 
 
 def lines_of(*events: Any) -> list[dict[str, Any]]:

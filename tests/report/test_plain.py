@@ -3,7 +3,10 @@
 import io
 from typing import Any
 
-from report_events import (
+from nbops.base.events import Event
+from nbops.lab.events import LabStep
+from nbops.report.plain import PlainObserver
+from tests.report.report_events import (
     NODES,
     ended,
     good_run,
@@ -16,10 +19,6 @@ from report_events import (
     started,
     task,
 )
-
-from nbops.base.events import Event
-from nbops.lab.events import LabStep
-from nbops.report.plain import PlainObserver
 
 
 def shown(*events: Event, verbosity: int = 0) -> list[str]:

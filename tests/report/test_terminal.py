@@ -16,7 +16,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from report_events import (
+from rich.console import Console
+
+from nbops.base.events import Event
+from nbops.lab.events import LabStep
+from nbops.report.lines import line
+from nbops.report.live import Scene, cut
+from nbops.report.tally import Tally
+from nbops.report.terminal import TerminalObserver
+from tests.report.report_events import (
     NODES,
     ended,
     good_run,
@@ -27,14 +35,6 @@ from report_events import (
     started,
     task,
 )
-from rich.console import Console
-
-from nbops.base.events import Event
-from nbops.lab.events import LabStep
-from nbops.report.lines import line
-from nbops.report.live import Scene, cut
-from nbops.report.tally import Tally
-from nbops.report.terminal import TerminalObserver
 
 SCRIPT = Path(__file__).with_name("draw_live.py")
 # All that the view may send beside text: colours, erasing a line, going up a line.
