@@ -36,6 +36,12 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $(READY)
 
+# Writes docs/runbooks.md anew from the models of the language and of the actions.
+docs: $(READY)
+	$(BIN)/python -c "from nbops.cli import wire; from nbops.runbook.docs import page; \
+		print(page(wire.catalog()), end='')" >docs/runbooks.md.new
+	mv docs/runbooks.md.new docs/runbooks.md
+
 # Installs only what is missing, and only as root.
 system:
 	@missing=$$(dpkg-query -W -f '$${db:Status-Abbrev} $${Package}\n' $(PACKAGES) 2>/dev/null \

@@ -76,13 +76,15 @@ def temporary(dest: str) -> str:
 def fetch_script(args: GetUrlArgs, found: Found) -> str:
     """Downloads, compares, and puts in place what differs.
 
-    Prints curl's answer; when something came, also sha1, md5 and a verdict: `bad` (another
-    checksum), `same` or `new`; then what stands there.
+    Prints curl's answer; when something came, also sha1, md5 and a verdict: `bad:` with the
+    real checksum, `same` or `new`; then what stands there.
     """
     algorithm, digits = args.expected()
     path = place.plain_path(temporary(found.path))
     plan = place.plan(path, found.path, found.rights, found.existing, backup=args.backup)
-    check = f'[ "$({algorithm}sum < "$t")" = "{digits}  -" ] || v=bad\n' if algorithm else ""
+    check = ""
+    if algorithm:
+        check = f'k=$({algorithm}sum < "$t"); k=${{k%% *}}; [ "$k" = {digits} ] || v=bad:$k\n'
     rights = found.rights.script(found.existing) if found.existing.exists else ""
     folder = posixpath.dirname(found.path)
     new = "" if found.parent else make_folders(folder, replace(found.rights, mode=None), None)
@@ -96,7 +98,7 @@ def fetch_script(args: GetUrlArgs, found: Found) -> str:
         f'[ "${{s%% *}}" != "{found.existing.sha1}" ] || v=same\n{check};;\n*) exit 0;; esac\n'
         'printf \'\\0got\\0%s\\0%s\\0%s\\0\' "${s%% *}" "${m%% *}" "$v"\n'
         f"set -- {quote(found.path)}\n"
-        f'case $v in bad) nb_look "$1"; exit;; same) set -e\n{rights}nb_look "$1"; exit;; esac\n'
+        f'case $v in bad:*) nb_look "$1"; exit;; same) set -e\n{rights}nb_look "$1"; exit;; esac\n'
     )
     return place.place_script([plan], before=before)
 
@@ -203,8 +205,10 @@ def _concluded(
         return Result(changed=True, msg=_ok(response), values=values)
     must(outcome, f"fetching {found.path}")
     values |= Answer(rest).state(found.path).attributes()
-    if verdict == b"bad":
-        message = f"The checksum for {found.path} did not match {args.expected()[1]}"
+    if verdict.startswith(b"bad:"):
+        real = verdict.decode().removeprefix("bad:")
+        wanted = args.expected()[1]
+        message = f"The checksum for {found.path} did not match {wanted}; it was {real}."
         return failed(message, **values)
     changes = found.rights.changes(found.existing)
     told = "HTTP Error 304: Not Modified" if response.status == 304 else _ok(response)

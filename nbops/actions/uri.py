@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Annotated, Any, Literal
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 from pydantic import BeforeValidator, Field
 
@@ -21,6 +21,7 @@ from nbops.actions.http import (
     read_response,
     request,
 )
+from nbops.actions.outcome import lines_of
 from nbops.actions.values import Path, Plain, to_list
 from nbops.base.errors import ActionFailed
 from nbops.base.secret import Secret, reveal
@@ -127,6 +128,10 @@ def result_of(args: UriArgs, response: Response, elapsed: int) -> Result:
             values["json"] = json.loads(text)
         except ValueError:
             values.pop("json", None)
+    if "location" in values:
+        values["location"] = urljoin(response.url, values["location"])
+    if response.status in args.status_code and response.status >= 300:
+        return Result(msg=f"HTTP Error {response.status}: {response.reason}", values=values)
     if response.status in args.status_code:
         values["cookies"] = dict(response.cookies)
         values["cookies_string"] = "; ".join(f"{k}={v}" for k, v in response.cookies.items())
@@ -179,9 +184,10 @@ class UriAction:
         if why:
             path = args.creates if why == "creates" else args.removes
             state = "exists" if why == "creates" else "does not exist"
-            return Result(values={"stdout": f"skipped, since '{path}' {state}"})
+            told = f"skipped, since '{path}' {state}"
+            return Result(msg=told, values=lines_of("stdout", told))
         if ctx.check:
-            return Result(skipped=True, msg="remote module (uri) does not support check mode")
+            return Result(skipped=True, msg="This action (uri) does not support check mode.")
         elapsed = stopwatch()
         script = f"{CURL}exec curl -q -K -\n"
         send = ctx.probe if args.method.upper() in _READS else ctx.act

@@ -6,7 +6,7 @@ import getpass
 import hashlib
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -205,7 +205,7 @@ def _with_roles(inventory: Inventory) -> Inventory:
 def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: Runbook) -> Run:
     run_id, stop, root = new_run_id(), Stop(), options.runbook.parent
     settings = cluster.settings
-    magic = _magic(options, run_id, root)
+    magic = _magic(options, run_id, root) | {"nbops_places": _places(settings)}
     world = cluster.world(magic)
     cluster.check_endpoints()
     name = settings.common.cluster if settings else ""
@@ -253,6 +253,12 @@ def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: 
     )
     holder.append(prepared)
     return prepared
+
+
+def _places(settings: ClusterSettings | None) -> dict[str, Any]:
+    """Where settings stand that an action may have to refuse."""
+    place = settings.place("version") if settings else None
+    return {"version": asdict(place)} if place else {}
 
 
 def _magic(options: RunOptions, run_id: str, root: Path) -> dict[str, Any]:

@@ -75,6 +75,8 @@ def _settings(record: Record) -> dict[str, Any]:
         "redis": {"managed": True},
         "balancer": {"kind": "nginx"},
         "storage": {"kind": "shared", "path": STORAGE},
+        # The Redis adapters are commercial plugins, which the lab does not have.
+        "plugins": {"append": []},
         "secrets": {"app_key": _secret("app_key"), "aes_key": _secret("aes_key")},
         "verify": {"account": {"email": _ACCOUNT, "password": _secret("root_password")}},
     }

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote as percent
@@ -109,6 +109,14 @@ class Addresses:
     redis: Mapping[str, str] = field(default_factory=dict)
 
 
+# An adapter that is named here and not there stops the first installation half-way
+# (seen on 2.2.15: `Lock adapter "redis" not registered`).
+_NEEDS_PLUGIN = {
+    "LOCK_ADAPTER_DEFAULT": "lock-adapter-redis",
+    "QUEUE_ADAPTER": "queue-adapter-redis",
+}
+
+
 def environment(
     settings: Mapping[str, Any],
     addresses: Addresses,
@@ -129,7 +137,11 @@ def environment(
     }
     env |= _database(settings["database"], addresses)
     env |= _redis(settings["redis"], addresses)
-    env |= _plugins(settings, adapters="CACHE_REDIS_URL" in env)
+    plugins = _appended(settings, adapters="CACHE_REDIS_URL" in env)
+    for variable, plugin in _NEEDS_PLUGIN.items():
+        if plugin not in plugins:
+            env.pop(variable, None)
+    env |= _plugins(settings, plugins)
     env |= _start(settings, start)
     for name, value in settings.get("env", {}).items():
         env[name] = value if isinstance(value, Secret) else str(value)
@@ -209,13 +221,18 @@ def _with_number(url: Text, number: int, password: Any) -> Text:
     return Secret(text) if secret else text
 
 
-def _plugins(settings: Mapping[str, Any], *, adapters: bool) -> dict[str, Text]:
+def _appended(settings: Mapping[str, Any], *, adapters: bool) -> tuple[str, ...]:
+    """The plugins that the app is told to enable: as written, else all adapters."""
+    names = (settings.get("plugins") or {}).get("append")
+    if names is not None:
+        return tuple(names)
+    major = int(str(settings["version"]).split(".", 1)[0])
+    every = ADAPTER_PLUGINS + (ADAPTER_PLUGINS_2 if major >= 2 else ())
+    return every if adapters else ()
+
+
+def _plugins(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, Text]:
     plugins = settings.get("plugins") or {}
-    names = plugins.get("append")
-    if names is None:
-        major = int(str(settings["version"]).split(".", 1)[0])
-        every = ADAPTER_PLUGINS + (ADAPTER_PLUGINS_2 if major >= 2 else ())
-        names = every if adapters else ()
     env: dict[str, Text] = {"APPEND_PRESET_BUILT_IN_PLUGINS": ",".join(names)} if names else {}
     service = plugins.get("package_service")
     if service:
