@@ -75,7 +75,11 @@ class SshServer:
         (folder / "authorized_keys").chmod(0o600)
 
     def __enter__(self) -> SshServer:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(
