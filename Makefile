@@ -8,8 +8,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 # What the tests and the rehearsal machines need of Debian, beside Python itself.
-PACKAGES := python3-venv openssh-server openssh-client sudo curl \
-	systemd-container debootstrap iproute2 iptables skopeo umoci
+PACKAGES := python3-venv openssh-server openssh-client sudo curl procps \
+	systemd-container debootstrap iproute2 mount util-linux zstd
 
 .PHONY: demo test test-fast lint system venv lock docs
 
