@@ -100,9 +100,7 @@ def carry_out(step: Mapping[str, Any], ctx: LocalContext) -> dict[str, Any]:
     ctx.renderer = lambda text, extra: templar.text(text, {**ctx.vars, **extra}, "test")
     action = Registry(BUILTIN).action(name)
     if "_raw_params" in arguments:
-        arguments[action.spec.free_form or ""] = arguments.pop(
-            "_raw_params", "Errno", "did not match"
-        )
+        arguments[action.spec.free_form or ""] = arguments.pop("_raw_params")
     try:
         result = action.run(action.spec.args.model_validate(arguments), ctx)
     except ValidationError as error:

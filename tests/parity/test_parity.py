@@ -29,7 +29,3 @@ def cases() -> list[Any]:
 def test_a_play_does_what_it_does_under_ansible(bench: Bench, case: Mapping[str, Any]) -> None:
     differences = bench.compare(case)
     assert not differences, "\n".join(differences)
-
-
-def test_there_are_enough_cases() -> None:
-    assert len(cases()) >= 120
