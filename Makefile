@@ -21,7 +21,7 @@ test: system $(READY) lint
 	$(BIN)/pytest -q -m "lab or nocobase"
 
 test-fast: $(READY)
-	$(BIN)/pytest -q -n 2 -m "not lab and not nocobase"
+	$(BIN)/pytest -q -n 2 -m "not lab and not nocobase and not ansible"
 
 lint: $(READY)
 	$(BIN)/ruff check .

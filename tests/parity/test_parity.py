@@ -24,6 +24,7 @@ def cases() -> list[Any]:
     return found
 
 
+@pytest.mark.ansible
 @pytest.mark.sshd
 @pytest.mark.parametrize("case", cases())
 def test_a_play_does_what_it_does_under_ansible(bench: Bench, case: Mapping[str, Any]) -> None:
