@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from nbops.actions.api import ActionContext, Diff
 from nbops.base.command import Text, quote
 from nbops.base.errors import ActionFailed
-from nbops.base.secret import Secret, reveal
+from nbops.base.secret import MASK, Secret, reveal
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A file as it is to be. A Secret content never shows in a diff."""
+    """A file as it is to be. Of a Secret content only names show in a diff."""
 
     path: str
     content: Text
@@ -86,14 +86,29 @@ def put(ctx: ActionContext, files: Sequence[Wanted]) -> tuple[Wanted, ...]:
 def diffs(ctx: ActionContext, files: Iterable[Wanted]) -> tuple[Diff, ...]:
     """The differences that putting `files` makes, when the user wants to see them.
 
-    To be called before they are put; secret contents are left out.
+    To be called before they are put. Of a secret content only the names of its variables are
+    shown, and which of them get another value.
     """
     if not ctx.diff:
         return ()
-    return tuple(
-        Diff(_now(ctx, file.path), file.content, file.path, file.path)
-        for file in files
-        if not isinstance(file.content, Secret)
+    return tuple(_diff(_now(ctx, file.path), file) for file in files)
+
+
+def _diff(now: str, file: Wanted) -> Diff:
+    if not isinstance(file.content, Secret):
+        return Diff(now, file.content, file.path, file.path)
+    return Diff(*names_only(now, file.content.reveal()), file.path, file.path)
+
+
+def names_only(before: str, after: str) -> tuple[str, str]:
+    """Two texts of `NAME=value` lines with every value masked; a name whose value is another
+    one afterwards is marked."""
+    old = dict(line.partition("=")[::2] for line in before.splitlines())
+    new = dict(line.partition("=")[::2] for line in after.splitlines())
+    marks = {name: " (another value)" for name in old.keys() & new.keys() if old[name] != new[name]}
+    return (
+        "".join(f"{name}={MASK}\n" for name in old),
+        "".join(f"{name}={MASK}{marks.get(name, '')}\n" for name in new),
     )
 
 

@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from nbops.base.secret import MASK
+from nbops.nocobase.files import names_only
+
+
+def test_a_diff_of_secrets_shows_names_and_which_values_change() -> None:
+    before, after = names_only("A=one\nB=two\nGONE=x\n", "A=one\nB=three=3\nNEW=y\n")
+    assert before == f"A={MASK}\nB={MASK}\nGONE={MASK}\n"
+    assert after == f"A={MASK}\nB={MASK} (another value)\nNEW={MASK}\n"
+
+
+def test_a_file_that_was_not_there_has_no_names() -> None:
+    assert names_only("", "A=1\n") == ("", f"A={MASK}\n")
