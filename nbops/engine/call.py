@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from nbops.actions.api import Action, Directive
-from nbops.base.events import Emit, Status, StepEnded, StepProgress
+from nbops.base.events import Emit, Note, Status, StepEnded, StepProgress
 from nbops.base.ids import StepId
 from nbops.base.retry import Stop
 from nbops.base.secret import Masker
@@ -123,6 +123,8 @@ class Call:
                 delegate=step.delegate,
             )
         )
+        for warning in data.get("warnings", ()):
+            self.parts.emit(Note(level="warning", message=str(warning), host=self.host))
 
 
 @dataclass

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from nbops.actions.api import ActionContext, Result
 from nbops.actions.builtin import BUILTIN
 from nbops.actions.registry import Registry
-from nbops.base.command import Identity
+from nbops.base.command import Effect, Identity
 from nbops.base.events import Bus, Event, StepEnded
 from nbops.base.ids import new_run_id
 from nbops.base.retry import Stop
@@ -31,6 +32,7 @@ from nbops.inventory.pattern import match_hosts
 from nbops.journal.store import Journal, RunEntry
 from nbops.runbook.expr import Templar
 from nbops.runbook.load import load_runbook
+from nbops.runbook.spec import ActionSpec, NoArgs
 from nbops.transport.endpoint import Endpoint
 from nbops.transport.pool import Pool
 
@@ -71,6 +73,18 @@ class Played:
         return [(event.task, event.host) for event in self.seen if isinstance(event, StepEnded)]
 
 
+class WarnAction:
+    """An action that only warns."""
+
+    spec = ActionSpec(
+        name="warn", args=NoArgs, summary="Warns.", example="- warn:", effect=Effect.NONE
+    )
+
+    def run(self, args: NoArgs, ctx: ActionContext) -> Result:
+        del args, ctx
+        return Result(warnings=("mind",))
+
+
 class _Seen:
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -104,7 +118,7 @@ def play(tmp_path: Path) -> Play:
 
 def _run(tmp_path: Path, path: Path, options: dict[str, Any]) -> Played:
     inventory = load_inventory(tmp_path / "inventory.yml")
-    actions = Registry(BUILTIN)
+    actions = Registry((*BUILTIN, WarnAction()))
     runbook = load_runbook(path, actions)
     masker, stop, seen = Masker(), options.pop("stop", Stop()), _Seen()
     run_id = new_run_id()

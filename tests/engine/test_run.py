@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nbops.base.events import PhaseStarted, Status, StepEnded
+from nbops.base.events import Note, PhaseStarted, Status, StepEnded
 from nbops.base.retry import Stop
 from tests.engine.conftest import Play
 
@@ -424,3 +424,13 @@ def test_secrets_in_a_result_are_masked_where_they_are_told(play: Play) -> None:
     assert played.result("one")["stdout"] == "ok"
     assert "hunter2" not in repr(played.seen)
     assert b"hunter2" not in Path(played.journal).read_bytes()
+
+
+def test_a_warning_of_an_action_is_told_aloud(play: Play) -> None:
+    warned = play("""
+        - hosts: a
+          gather_facts: false
+          tasks: [{name: one, warn: {}}]
+    """)
+    notes = [event for event in warned.seen if isinstance(event, Note)]
+    assert [(note.level, note.host, note.message) for note in notes] == [("warning", "a", "mind")]
