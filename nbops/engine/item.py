@@ -20,12 +20,15 @@ from nbops.base.errors import (
 from nbops.base.ids import StepId
 from nbops.base.retry import Deadline, RetryPolicy
 from nbops.base.secret import Secret
+from nbops.base.yamlpos import place_of
 from nbops.engine import outcome as outcomes
 from nbops.engine.call import Call, StepResult
 from nbops.engine.context import StepContext
 from nbops.engine.scope import as_mapping, flag
+from nbops.runbook.arguments import expressions
 from nbops.runbook.expr import Layer, Variables
 from nbops.runbook.model import retry_policy
+from nbops.runbook.values import OMIT
 
 FAILURES = (ActionFailed, DeadlineExceeded, UsageError)
 
@@ -161,9 +164,10 @@ class Item:
 
     def _arguments(self, action: Action[Any]) -> Any:
         task = self._task
-        values = as_mapping(
-            self._render(task.args if task.args_template is None else task.args_template)
-        )
+        if task.args_template is not None:
+            values = dict(as_mapping(self._render(task.args_template)))
+        else:
+            values = self._written_arguments(expressions(action.spec.args))
         try:
             return action.spec.args.model_validate(values)
         except ValidationError as error:
@@ -172,6 +176,18 @@ class Item:
                 for one in error.errors(include_url=False, include_input=False)
             )
             raise ActionFailed(f"{action.spec.name}: {faults}", place=task.place) from None
+
+    def _written_arguments(self, kept: set[str]) -> dict[str, Any]:
+        """The arguments, rendered; those in `kept` are expressions, which the action itself
+        evaluates: to render them first would evaluate what a host said."""
+        args, render = self._task.args, self._parts.templar.render
+        values = {
+            name: value
+            if name in kept
+            else render(value, self._variables, place_of(args, (name,)) or self._task.place)
+            for name, value in args.items()
+        }
+        return {name: value for name, value in values.items() if value is not OMIT}
 
     def _context(self, action: Action[Any]) -> StepContext:
         call, parts, task = self._call, self._parts, self._task

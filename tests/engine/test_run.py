@@ -290,6 +290,21 @@ def test_remote_output_is_never_rendered(play: Play) -> None:
     assert played.result("four")["msg"] == "{{ 6 * 7 }}"
 
 
+def test_what_a_host_says_is_no_expression_either(play: Play) -> None:
+    played = play("""
+        - hosts: a
+          gather_facts: false
+          tasks:
+            - {name: one, shell: "echo '1 == 2'", register: said}
+            - {name: two, debug: {var: "{{ said.stdout }}"}}
+            - {name: three, debug: {var: said.stdout}}
+            - {name: four, assert: {that: ["said.stdout == '1 == 2'"]}}
+    """)
+    assert played.code == 0
+    assert "1 == 2" in played.result("two").values()
+    assert played.result("three")["said.stdout"] == "1 == 2"
+
+
 def test_check_mode_changes_nothing(play: Play) -> None:
     played = play(
         """
