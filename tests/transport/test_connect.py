@@ -421,7 +421,7 @@ def test_a_stop_does_not_wait_for_a_handshake(make_pool: MakePool, server: SshSe
         begun = time.monotonic()
         with pytest.raises(Interrupted):
             make_pool(stop=stop).session(endpoint).run(Command("true"))
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < 5
 
 
 def test_a_closed_session_connects_anew_without_a_word(

@@ -257,7 +257,7 @@ def test_a_stop_ends_the_trying_to_connect_again(
     begun = time.monotonic()
     with pytest.raises(Interrupted):
         session.run(Command("true"))
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 6
 
 
 def test_a_crashed_controller_finds_its_job_again(
