@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-FORMAT = 1
+FORMAT = 2
 
-TABLES = """
+_SINCE_1 = """
 CREATE TABLE runs (
     run         TEXT PRIMARY KEY,
     command     TEXT NOT NULL,
@@ -61,5 +61,31 @@ CREATE TABLE events (
     number      INTEGER NOT NULL,
     event       TEXT NOT NULL,
     PRIMARY KEY (run, number)
-) STRICT, WITHOUT ROWID;
+) STRICT, WITHOUT ROWID
 """
+
+_SINCE_2 = """
+CREATE TABLE outcomes (
+    run         TEXT NOT NULL REFERENCES runs,
+    path        TEXT NOT NULL,
+    host        TEXT NOT NULL,
+    pass        INTEGER NOT NULL,
+    outcome     TEXT NOT NULL,
+    PRIMARY KEY (run, path, host, pass)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE marks (
+    run         TEXT NOT NULL REFERENCES runs,
+    name        TEXT NOT NULL,
+    PRIMARY KEY (run, name)
+) STRICT, WITHOUT ROWID
+"""
+
+# A run that an older nbops left unfinished has no outcomes, and is not to be resumed.
+_CLOSE_OLDER = """
+UPDATE runs SET ended_at=started_at, exit_code=130, message='begun by an older nbops'
+WHERE ended_at IS NULL
+"""
+
+# What brings a journal from each format (0: none) to the next.
+STEPS: tuple[tuple[str, ...], ...] = ((_SINCE_1,), (_SINCE_2, _CLOSE_OLDER))

@@ -24,7 +24,7 @@ from nbops.base.errors import NbopsError
 from nbops.base.events import Event
 from nbops.base.ids import StepId
 from nbops.base.secret import Secret
-from nbops.journal.schema import FORMAT, TABLES
+from nbops.journal.schema import FORMAT, STEPS
 
 _BUSY_MS = 10_000
 _WRITE_DEADLINE = 60.0
@@ -90,17 +90,16 @@ def open_database(path: Path) -> sqlite3.Connection:
         with database:
             database.execute("BEGIN IMMEDIATE")
             found = database.execute("PRAGMA user_version").fetchone()[0]
-            if found == 0:
-                for statement in TABLES.strip().split(";\n"):
-                    database.execute(statement)
-                database.execute(f"PRAGMA user_version={FORMAT}")
+            if found < FORMAT:
+                _bring_up(database, found)
+                found = FORMAT
     except (sqlite3.Error, OSError) as error:
         raise NbopsError(
             f"the journal {path} cannot be used: {error}",
             hint="free space or mend the file's owner; a damaged journal may be moved away "
             "when no interrupted run needs it",
         ) from error
-    if found not in {0, FORMAT}:
+    if found != FORMAT:
         database.close()
         raise NbopsError(
             f"the journal {path} has format {found}, this nbops writes {FORMAT}",
@@ -109,20 +108,33 @@ def open_database(path: Path) -> sqlite3.Connection:
     return database
 
 
-class Journal:
-    """Writes what a run is about to do and what came of it."""
+def _bring_up(database: sqlite3.Connection, found: int) -> None:
+    """Make the tables, or bring those of an older format to the present one."""
+    for texts in STEPS[found:]:
+        for statement in ";\n".join(texts).split(";\n"):
+            database.execute(statement)
+    database.execute(f"PRAGMA user_version={FORMAT}")
 
-    def __init__(self, path: Path, entry: RunEntry) -> None:
+
+class Journal:
+    """Writes what a run is about to do and what came of it.
+
+    With `again` the run is in the journal already, and goes on.
+    """
+
+    def __init__(self, path: Path, entry: RunEntry, *, again: bool = False) -> None:
         self.path = path
         self.run = entry.run
         self._database = open_database(path)
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._broken: NbopsError | None = None
         self._numbers = threading.Lock()
-        self._events = 0
+        self._events = self._last_event(entry.run) if again else 0
         self._compensations = 0
         self._writer = threading.Thread(target=self._write_all, name="journal", daemon=True)
         self._writer.start()
+        if again:
+            return
         self._put(
             "INSERT INTO runs (run, command, cluster, operator, inventory, runbook, plan_hash,"
             " plan, started_at) VALUES (?,?,?,?,?,?,?,?,?)",
@@ -144,12 +156,12 @@ class Journal:
         """Note that this effect is about to begin; returns when that is on disk."""
         self._put(
             "INSERT INTO effects (run, step, host, action, effect, intended_at)"
-            " VALUES (?,?,?,?,?,?)",
+            " VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING",
             (self.run, str(step), step.host, action, effect, time.time()),
             wait=True,
         )
 
-    def conclude(self, step: StepId, status: int) -> None:
+    def conclude(self, step: StepId | str, status: int) -> None:
         """Note that the effect has ended with this exit status."""
         self._put(
             "UPDATE effects SET ended_at=?, status=? WHERE run=? AND step=?",
@@ -159,7 +171,7 @@ class Journal:
     def result(self, step: StepId, pass_number: int, status: str, masked: Any) -> None:
         """Note what came of a task on a host; `masked` holds no secrets any more."""
         self._put(
-            "INSERT INTO results (run, path, host, item, pass, status, result, ended_at)"
+            "INSERT OR REPLACE INTO results (run, path, host, item, pass, status, result, ended_at)"
             " VALUES (?,?,?,?,?,?,?,?)",
             (
                 self.run,
@@ -173,6 +185,13 @@ class Journal:
             ),
         )
 
+    def outcome(self, path: str, host: str, pass_number: int, document: Any) -> None:
+        """Note all that a task gave on a host, so that it need not be done again."""
+        self._put(
+            "INSERT OR REPLACE INTO outcomes (run, path, host, pass, outcome) VALUES (?,?,?,?,?)",
+            (self.run, path, host, pass_number, as_json(document)),
+        )
+
     def note_compensation(self, path: str, host: str, masked_variables: Any) -> int:
         """Note, on disk, what would undo a step that is about to begin; gives its number."""
         with self._numbers:
@@ -180,11 +199,17 @@ class Journal:
             number = self._compensations
         self._put(
             "INSERT INTO compensations (run, number, path, host, variables, noted_at)"
-            " VALUES (?,?,?,?,?,?)",
+            " VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING",
             (self.run, number, path, host, as_json(masked_variables), time.time()),
             wait=True,
         )
         return number
+
+    def mark(self, name: str) -> None:
+        """Note, on disk, that the run has come to a turn: `undoing`, `sealed`."""
+        self._put(
+            "INSERT OR IGNORE INTO marks (run, name) VALUES (?,?)", (self.run, name), wait=True
+        )
 
     def compensated(self, number: int) -> None:
         """Note that this compensation is done."""
@@ -216,11 +241,23 @@ class Journal:
             wait=True,
         )
 
+    def leave(self, exit_code: int, message: str) -> None:
+        """Note that the run stopped before its end: it can be resumed."""
+        self._put(
+            "UPDATE runs SET exit_code=?, message=? WHERE run=?",
+            (exit_code, message, self.run),
+            wait=True,
+        )
+
     def close(self) -> None:
         """Write what is left and close the file."""
         self._queue.put(None)
         self._writer.join(_WRITE_DEADLINE)
         self._database.close()
+
+    def _last_event(self, run: str) -> int:
+        last = self._database.execute("SELECT MAX(number) FROM events WHERE run=?", (run,))
+        return int(last.fetchone()[0] or 0)
 
     def _put(self, sql: str, values: tuple[Any, ...], *, wait: bool = False) -> None:
         if self._broken is not None:

@@ -1,0 +1,57 @@
+"""What the journal knows of a run that did not come to its end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nbops.journal.store import open_database
+
+Place = tuple[str, str, int]
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A run as far as it came.
+
+    `outcomes` holds what tasks gave, by path, host and pass; `open_effects` the step ids of
+    effects that were begun and have no recorded end; `compensated` the numbers of what has
+    been undone. `undoing` tells that the way back had begun.
+    """
+
+    run: str
+    plan: str
+    plan_hash: str
+    outcomes: Mapping[Place, Mapping[str, Any]] = field(repr=False)
+    open_effects: frozenset[str] = frozenset()
+    compensated: frozenset[int] = frozenset()
+    undoing: bool = False
+    sealed: bool = False
+
+
+def unfinished(path: Path, run: str) -> Unfinished:
+    """Read it. Raises NbopsError when the journal cannot be read."""
+    with closing(open_database(path)) as database:
+
+        def rows(sql: str) -> list[Any]:
+            return database.execute(sql, (run,)).fetchall()
+
+        plan, plan_hash = rows("SELECT plan, plan_hash FROM runs WHERE run=?")[0]
+        kept = rows("SELECT path, host, pass, outcome FROM outcomes WHERE run=?")
+        begun = rows("SELECT step FROM effects WHERE run=? AND ended_at IS NULL")
+        undone = rows("SELECT number FROM compensations WHERE run=? AND done_at IS NOT NULL")
+        marks = {name for (name,) in rows("SELECT name FROM marks WHERE run=?")}
+    return Unfinished(
+        run=run,
+        plan=plan,
+        plan_hash=plan_hash,
+        outcomes={(task, host, number): json.loads(text) for task, host, number, text in kept},
+        open_effects=frozenset(step for (step,) in begun),
+        compensated=frozenset(number for (number,) in undone),
+        undoing="undoing" in marks,
+        sealed="sealed" in marks,
+    )
