@@ -5,15 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.parity.harness import Bench
+from tests.parity.harness import Bench, ansible_environment
+from tests.parity.warm import Playbooks
 from tests.sshd import SshServer, loopback
 
 
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = tmp_path_factory.mktemp("p")
-    with SshServer(folder / "sshd", addresses=loopback(3, net=7)) as server:
-        yield Bench(folder, server)
+    with (
+        SshServer(folder / "sshd", addresses=loopback(3, net=7)) as server,
+        Playbooks(ansible_environment(folder), folder) as playbooks,
+    ):
+        yield Bench(folder, server, playbooks)
 
 
 @pytest.fixture(autouse=True)

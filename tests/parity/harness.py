@@ -8,17 +8,18 @@ import io
 import json
 import os
 import re
-import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from nbops.cli.main import call
+from tests.parity.warm import Playbooks
 from tests.sshd import SshServer
 
 HERE = Path(__file__).parent
@@ -45,6 +46,7 @@ class Seen:
     recap: Mapping[str, Mapping[str, int]]
     results: Mapping[tuple[str, str], list[Mapping[str, Any]]]
     files: Mapping[str, str]
+    order: Sequence[str] = ()
     said: str = ""
 
 
@@ -54,6 +56,7 @@ class Bench:
 
     folder: Path
     server: SshServer
+    playbooks: Playbooks
     _number: int = field(default=0)
 
     def compare(self, case: Mapping[str, Any]) -> list[str]:
@@ -62,9 +65,14 @@ class Bench:
         (self.folder / "ssh_config").touch()
         base = self.folder / str(self._number)
         args = [str(one) for one in case.get("args", ())]
-        theirs = self._ansible(self._prepare(base / "ansible", case), args)
+        theirs = self._prepare(base / "ansible", case)
+        playbook = ["-i", "inventory.yml", "play.yml", *args]
+        self.playbooks.start(theirs / "book", playbook, theirs / "said", ANSIBLE_DEADLINE)
         ours = self._nbops(self._prepare(base / "nbops", case), args)
-        return list(differences(theirs, ours))
+        seen = self._ansible(theirs)
+        if not seen.recap and not case.get("refused"):
+            return [f"ansible-playbook did nothing: {seen.said}"]
+        return list(differences(seen, ours))
 
     def _prepare(self, folder: Path, case: Mapping[str, Any]) -> Path:
         (folder / "book").mkdir(parents=True)
@@ -108,50 +116,20 @@ class Bench:
             }
         }
 
-    def _ansible(self, folder: Path, args: list[str]) -> Seen:
-        record = folder / "record.jsonl"
-        control = self.folder / "cp"
-        control.mkdir(exist_ok=True)
-        env = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.folder),
-            "PARITY_RECORD": str(record),
-            "ANSIBLE_STDOUT_CALLBACK": "recorder",
-            "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback"),
-            "ANSIBLE_PIPELINING": "1",
-            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(control),
-            "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=20s",
-            "ANSIBLE_FORKS": "5",
-            "ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp"),
-            "ANSIBLE_RETRY_FILES_ENABLED": "0",
-            "ANSIBLE_DEPRECATION_WARNINGS": "0",
-            "ANSIBLE_TIMEOUT": "5",
-            "LC_ALL": "C.UTF-8",
-        }
-        playbook = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "inventory.yml"]
-        done = subprocess.run(
-            [*playbook, "play.yml", *args],
-            cwd=folder / "book",
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=ANSIBLE_DEADLINE,
-            check=False,
-        )
+    def _ansible(self, folder: Path) -> Seen:
+        code = self.playbooks.answer()
+        record = folder / "said.jsonl"
         lines = record.read_text().splitlines() if record.exists() else []
         entries = [json.loads(line) for line in lines]
         recap = next((one["recap"] for one in entries if "recap" in one), {})
         results = defaultdict(list)
+        order = []
         for one in entries:
             if "task" in one and one["task"] != "meta":
                 results[one["task"], one["host"]].append(one["result"] | {"status": one["status"]})
-        return Seen(
-            done.returncode,
-            _named(recap),
-            results,
-            _tree(folder / "root"),
-            done.stdout + done.stderr,
-        )
+                order.append(one["task"])
+        said = (folder / "said").read_text(errors="replace")
+        return Seen(code, _named(recap), results, _tree(folder / "root"), order, said)
 
     def _nbops(self, folder: Path, args: list[str]) -> Seen:
         out, err = io.StringIO(), io.StringIO()
@@ -164,6 +142,7 @@ class Bench:
             os.chdir(before)
         recap: Mapping[str, Any] = {}
         results = defaultdict(list)
+        order = []
         for line in out.getvalue().splitlines():
             event = json.loads(line)
             if event.get("kind") == "run_ended":
@@ -171,23 +150,26 @@ class Bench:
             elif event.get("kind") == "step_ended" and event["item"] is None:
                 result = event["result"] | {"status": event["status"]}
                 results[event["task"], event["host"]].append(result)
-        return Seen(code, recap, results, _tree(folder / "root"), out.getvalue() + err.getvalue())
+                order.append(event["task"])
+        said = out.getvalue() + err.getvalue()
+        return Seen(code, recap, results, _tree(folder / "root"), order, said)
 
 
 def differences(theirs: Seen, ours: Seen) -> Iterable[str]:
     """What the two runs do not have in common, in words: recap, results, files."""
-    if not theirs.recap and theirs.code == 0:
-        yield f"ansible-playbook did nothing: {theirs.said}"
     if bool(theirs.code) != bool(ours.code):
         yield f"exit: ansible {theirs.code}, nbops {ours.code}\n{theirs.said}\n{ours.said}"
     for host in sorted({*theirs.recap, *ours.recap}):
-        one, two = theirs.recap.get(host, {}), ours.recap.get(host, {})
-        for name in sorted({*one, *two}):
-            if one.get(name, 0) != two.get(name, 0):
-                counts = f"ansible {one.get(name, 0)}, nbops {two.get(name, 0)}"
+        left, right = theirs.recap.get(host, {}), ours.recap.get(host, {})
+        for name in sorted({*left, *right}):
+            if left.get(name, 0) != right.get(name, 0):
+                counts = f"ansible {left.get(name, 0)}, nbops {right.get(name, 0)}"
                 yield f"recap of {host}: {name}: {counts}"
     for key in sorted({*theirs.results, *ours.results}):
         yield from _compare_results(key, theirs.results.get(key, []), ours.results.get(key, []))
+    one, two = ([name for name, _ in groupby(seen.order)] for seen in (theirs, ours))
+    if one != two:
+        yield f"order: ansible {one}, nbops {two}"
     for path in sorted({*theirs.files, *ours.files}):
         if theirs.files.get(path) != ours.files.get(path):
             yield f"{path}: ansible {theirs.files.get(path)}, nbops {ours.files.get(path)}"
@@ -252,3 +234,23 @@ def _tree(root: Path) -> dict[str, str]:
 
 def _dump(data: Any) -> str:
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def ansible_environment(folder: Path) -> dict[str, str]:
+    """What ansible-playbook is to know: nothing of the machine's own settings."""
+    (folder / "cp").mkdir()
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "ANSIBLE_STDOUT_CALLBACK": "recorder",
+        "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback"),
+        "ANSIBLE_PIPELINING": "1",
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "cp"),
+        "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=20s",
+        "ANSIBLE_FORKS": "5",
+        "ANSIBLE_LOCAL_TEMP": str(folder / "tmp"),
+        "ANSIBLE_RETRY_FILES_ENABLED": "0",
+        "ANSIBLE_DEPRECATION_WARNINGS": "0",
+        "ANSIBLE_TIMEOUT": "5",
+        "LC_ALL": "C.UTF-8",
+    }
