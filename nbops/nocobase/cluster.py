@@ -6,9 +6,39 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nbops.base.errors import UsageError
+from nbops.base.errors import RefusedError, UsageError
 
 STATE_FOLDER = "/var/lib/nbops"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One app of a host: its instance (from 1), and where it is reached from elsewhere."""
+
+    host: str
+    instance: int
+    address: str
+    port: int
+
+    @property
+    def here(self) -> str:
+        """The base address of the app, for who stands on its host."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def there(self) -> str:
+        """The base address of the app, for who stands elsewhere."""
+        return f"http://{self.place}"
+
+    @property
+    def place(self) -> str:
+        """Address and port as a balancer names them."""
+        return f"{bracket(self.address)}:{self.port}"
+
+    @property
+    def name(self) -> str:
+        """What a message calls it: the host, and the port where there are several."""
+        return self.host if self.instance == 1 else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -25,24 +55,22 @@ class Member:
 
     @property
     def port(self) -> int:
-        """The port on which the node's app listens."""
+        """The port on which the host's first app listens."""
         return int(self.part("runtime").get("port") or 13000)
 
     @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The apps of this host, on ports that count up from the first."""
+        count = int(self.part("runtime").get("instances") or 1)
+        return tuple(
+            Endpoint(self.host, number + 1, self.address, self.port + number)
+            for number in range(count)
+        )
+
+    @property
     def serves(self) -> bool:
-        """Whether the node answers requests: a worker mode without `!` does not."""
-        mode = str(self.part("runtime").get("worker_mode") or "")
-        return not mode or "!" in mode
-
-    @property
-    def here(self) -> str:
-        """The base address of the node's app, for who stands on the node itself."""
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def there(self) -> str:
-        """The base address of the node's app, for who stands elsewhere."""
-        return f"http://{bracket(self.address)}:{self.port}"
+        """Whether the host's apps are for requests."""
+        return serves(self.part("runtime").get("worker_mode"))
 
 
 @dataclass(frozen=True)
@@ -89,13 +117,31 @@ class Cluster:
 
     @property
     def serving(self) -> tuple[Member, ...]:
-        """The nodes that answer requests, and so stand behind the balancer."""
+        """The hosts whose apps are for requests."""
         return tuple(node for node in self.nodes if node.serves)
 
     @property
-    def others(self) -> tuple[Member, ...]:
-        """The nodes that answer requests, without this host."""
-        return tuple(node for node in self.serving if node.host != self.me.host)
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Every app that is for requests, and so stands behind the balancers."""
+        return tuple(end for node in self.serving for end in node.endpoints)
+
+    @property
+    def apps(self) -> tuple[Endpoint, ...]:
+        """Every app, those for background work too: all install or migrate alike."""
+        return tuple(end for node in self.nodes for end in node.endpoints)
+
+    @property
+    def first(self) -> Endpoint:
+        """The app that is started alone: the first that is for requests.
+
+        Raises RefusedError when there is none.
+        """
+        if not self.endpoints:
+            raise RefusedError(
+                "no node is for requests: `worker_mode` of every host in `app` leaves `!` out",
+                hint="at least one node needs no `worker_mode`, or one with `!` in its list",
+            )
+        return self.endpoints[0]
 
     def fact(self, host: str, name: str) -> Any:
         """A fact that an action left on a host; None when there is none."""
@@ -124,6 +170,18 @@ def _member(host: str, own: Mapping[str, Any], cluster: Mapping[str, Any]) -> Me
     settings: Mapping[str, Any] = own.get("nocobase") or cluster
     address = (settings.get("runtime") or {}).get("address") or own.get("ansible_host") or host
     return Member(host, str(address), settings)
+
+
+def serves(worker_mode: Any) -> bool:
+    """Whether an app of this WORKER_MODE is for requests: none is set, or `!` is in its list.
+
+    As the app reads it (server/lib/worker-mode.js of 2.2.15): the list is split at commas and
+    its parts are compared whole. `*` is every kind of background work and no requests, `-`
+    nothing at all. An app that is not for requests listens and answers its health address
+    all the same.
+    """
+    mode = str(worker_mode or "").strip()
+    return not mode or "!" in mode.split(",")
 
 
 def bracket(address: str) -> str:

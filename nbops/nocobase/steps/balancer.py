@@ -5,7 +5,7 @@ from __future__ import annotations
 from nbops.actions.api import ActionContext, Result
 from nbops.nocobase.balancers.api import BalancerPlan
 from nbops.nocobase.balancers.kinds import balancer
-from nbops.nocobase.cluster import Cluster, bracket, cluster_of
+from nbops.nocobase.cluster import Cluster, cluster_of
 from nbops.runbook.spec import ActionSpec, NoArgs
 
 
@@ -32,7 +32,7 @@ def balancer_plan(cluster: Cluster) -> BalancerPlan:
     part = cluster.part("balancer")
     return BalancerPlan(
         cluster=cluster.name,
-        nodes=tuple(f"{bracket(node.address)}:{node.port}" for node in cluster.serving),
+        nodes=tuple(app.place for app in cluster.endpoints),
         port=int(part.get("port") or 80),
         sticky=bool(part.get("sticky")),
         body_size=str(part.get("body_size") or "0"),

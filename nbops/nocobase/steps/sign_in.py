@@ -49,15 +49,16 @@ class SignIn:
             token = read_token(said)
             if not token:
                 return Result(failed=True, msg=f"sign-in at {base} failed: {reason(said)}")
-            for node in cluster.serving:
-                answer = _call(ctx, node.there + _CHECK, token=token)
+            for app in cluster.endpoints:
+                answer = _call(ctx, app.there + _CHECK, token=token)
                 if not knows_user(answer):
                     return Result(
                         failed=True,
-                        msg=f"{node.host} does not accept the token from {base}: {reason(answer)}",
+                        msg=f"{app.name} does not accept the token from {base}: {reason(answer)}",
                     )
-                listed = _call(ctx, node.there + _PLUGINS, token=token)
-                missing[node.host] = missing_plugins(listed, expected_plugins(cluster, node))
+                listed = _call(ctx, app.there + _PLUGINS, token=token)
+                expected = expected_plugins(cluster, cluster.members[app.host])
+                missing[app.name] = missing_plugins(listed, expected)
         nodes = [node.host for node in cluster.serving]
         return Result(
             values={"address": facts["nocobase_address"], "nodes": nodes},

@@ -158,9 +158,10 @@ def node_state(node: Here, ctx: ActionContext) -> NodeState:
 
 
 def _peers(node: Here, ctx: ActionContext) -> list[Peer]:
-    """This node, then all others that answer requests, as they are seen from here now."""
-    me = node.cluster.me
-    bases = [(me.host, me.here), *((peer.host, peer.there) for peer in node.cluster.others)]
+    """This node, then all others, as they are seen from here now."""
+    me = node.cluster.me.endpoints[0]
+    others = [app for app in node.cluster.apps if app != me]
+    bases = [(me.name, me.here), *((app.name, app.there) for app in others)]
     urls = [f"{base}{path}" for _, base in bases for path in (HEALTH_PATH, INFO_PATH)]
     answers = read_answers(ctx.probe(ask_script(urls)).out, len(urls))
     return [

@@ -104,7 +104,7 @@ def _why(node: Here, state: NodeState, reason: str, log: Sequence[str]) -> str:
 def see(node: Here, ctx: ActionContext) -> tuple[NodeState, HealthReport, str | None]:
     """What runs on the node, how it says it is, and which version it says it has."""
     state = node_state(node, ctx)
-    me = node.cluster.me
+    me = node.cluster.me.endpoints[0]
     urls = (f"{me.here}{HEALTH_PATH}", f"{me.here}{INFO_PATH}")
     health, info = read_answers(ctx.probe(ask_script(urls)).out, len(urls))
     return state, read_health(health.status, health.body), read_version(info.body)
