@@ -50,7 +50,9 @@ class CopyArgs(PutArgs):
     """The arguments of `copy`."""
 
     src: Path | None = Field(
-        None, description="File or folder beside the runbook (on the host with `remote_src`)."
+        None,
+        description="File or folder beside the runbook (on the host with `remote_src`).",
+        json_schema_extra={"file": "files", "unless": "remote_src"},
     )
     content: Content | None = Field(None, description="The content itself, instead of `src`.")
     remote_src: bool = Field(False, description="`src` is on the host.")

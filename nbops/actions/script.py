@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 
 from pydantic import Field, field_validator
 
 from nbops.actions.api import ActionContext, Result
-from nbops.actions.conditions import NO_FOLDER, ConditionArgs, enter, unneeded
-from nbops.actions.outcome import failed, lines_of
-from nbops.actions.values import AnyText, Plain
-from nbops.actions.words import compose, quoted
-from nbops.base.command import Text
-from nbops.base.secret import Secret, reveal
+from nbops.actions.conditions import ConditionArgs, unneeded
+from nbops.actions.outcome import lines_of, plain_errors
+from nbops.actions.values import Line, OptionalPath, Plain
+from nbops.base.command import quote
 from nbops.runbook.spec import ActionSpec
 
 _FIRST = re.compile(r"""\s*((?:'[^']*'|"(?:\\.|[^"\\])*"|\\.|[^\s'"\\])+)""", re.DOTALL)
@@ -22,35 +21,48 @@ _FIRST = re.compile(r"""\s*((?:'[^']*'|"(?:\\.|[^"\\])*"|\\.|[^\s'"\\])+)""", re
 class ScriptArgs(ConditionArgs):
     """The arguments of `script`."""
 
-    cmd: AnyText = Field(description="The file, then its arguments as a shell reads them.")
+    cmd: Line = Field(
+        description="The file, then its arguments as a shell reads them.",
+        json_schema_extra={"file": "files"},
+    )
     executable: Plain | None = Field(None, description="The program that reads the script.")
+    chdir: OptionalPath = Field(None, description="Folder to run in, from the root on.")
 
     @field_validator("cmd")
     @classmethod
-    def _names_a_file(cls, value: Text) -> Text:
+    def _names_a_file(cls, value: str) -> str:
         split(value)
         return value
 
+    @field_validator("chdir")
+    @classmethod
+    def _from_the_root(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith("/"):
+            raise ValueError(f"chdir {value} must be an absolute path")
+        return value
 
-def split(cmd: Text) -> tuple[str, Text]:
+
+def split(cmd: str) -> tuple[str, str]:
     """The script's name, and its arguments as they were written.
 
     Raises ValueError when there is no name or a quote is not closed.
     """
-    match = _FIRST.match(reveal(cmd))
+    match = _FIRST.match(cmd)
     if not match:
         raise ValueError("no script given")
-    name = "".join(shlex.split(match[1]))
-    rest = reveal(cmd)[match.end() :].strip()
-    return name, Secret(rest) if isinstance(cmd, Secret) else rest
+    return "".join(shlex.split(match[1])), cmd[match.end() :].strip()
 
 
-def script_text(staged: str, arguments: Text, args: ScriptArgs) -> Text:
-    """The lines that run the staged file."""
-    path = quoted(staged)
-    start: Text = f"chmod u+x -- {path}\n" if args.executable is None else ""
-    program = f"{args.executable} {path}" if args.executable else path
-    return compose(start, enter(args.chdir), "exec ", program, " ", arguments, "\n")
+def script_text(staged: str, name: str, arguments: str, args: ScriptArgs) -> str:
+    """The lines that run the staged file under the name that it has here."""
+    path = f"{staged}.d/{name}"
+    start = f"mkdir -p -- {quote(staged)}.d && cp -- {quote(staged)} {quote(path)} && "
+    if args.executable is None:
+        start += f"chmod u+x -- {quote(path)} && "
+    if args.chdir is not None:
+        start += f"cd {quote(args.chdir)} && "
+    program = f"{args.executable} {quote(path)}" if args.executable else quote(path)
+    return f"{start}{program} {arguments}"
 
 
 class ScriptAction:
@@ -58,6 +70,7 @@ class ScriptAction:
 
     spec = ActionSpec(
         name="script",
+        repeatable=False,
         args=ScriptArgs,
         summary="Run a script that stands beside the runbook on the host.",
         example="- script: tune-kernel.sh --dry-run\n",
@@ -75,19 +88,19 @@ class ScriptAction:
     def run(self, args: ScriptArgs, ctx: ActionContext) -> Result:
         """Run it, unless `creates` or `removes` says that there is no need."""
         name, arguments = split(args.cmd)
-        source = ctx.find(name, "files")
-        why = unneeded(args, ctx)
+        # As it is written: only `command` and `shell` take patterns and variables here.
+        why = unneeded(args, quote, ctx)
         if why == "creates":
             return Result(skipped=True, msg=f"{args.creates} exists, matching creates option")
         if why == "removes":
             return Result(
                 skipped=True, msg=f"{args.removes} does not exist, matching removes option"
             )
+        source = ctx.find(name, "files")
         if ctx.check:
             return Result(changed=args.conditional, skipped=not args.conditional)
-        outcome = ctx.act(script_text(ctx.stage(source), arguments, args))
-        if outcome.status == 126 and outcome.err.strip() == NO_FOLDER:
-            return failed(f"the folder {args.chdir} does not exist", rc=outcome.status)
+        text = script_text(ctx.stage(source), posixpath.basename(name), arguments, args)
+        outcome = plain_errors(ctx.act(text), "/bin/sh")
         return Result(
             changed=True,
             failed=not outcome.ok,

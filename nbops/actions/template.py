@@ -37,7 +37,9 @@ Newline = Literal["\n", "\r", "\r\n", "\\n", "\\r", "\\r\\n"]
 class TemplateArgs(PutArgs):
     """The arguments of `template`."""
 
-    src: Path = Field(description="The template, beside the runbook.")
+    src: Path = Field(
+        description="The template, beside the runbook.", json_schema_extra={"file": "templates"}
+    )
     newline_sequence: Newline = Field("\n", description="How lines end in the file.")
     output_encoding: Plain = Field("utf-8", description="Encoding of the file.")
     trim_blocks: bool = Field(True, description="Drop the newline after a block's tag.")

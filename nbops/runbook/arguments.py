@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -166,4 +167,11 @@ def _check_types(
                 where = place_of(args, loc) or args.place
                 message = fault["msg"].removeprefix("Value error, ")
                 of = f"`{name}` of `{spec.name}`" if name else f"`{spec.name}`"
-                source.add(f"{of}: {message[:1].lower()}{message[1:]}", where)
+                hint = _near_choice(fault)
+                source.add(f"{of}: {message[:1].lower()}{message[1:]}", where, hint)
+
+
+def _near_choice(fault: Mapping[str, Any]) -> str | None:
+    """For a word that is none of an argument's choices: the nearest of them."""
+    expected = str(fault.get("ctx", {}).get("expected", ""))
+    return did_you_mean(str(fault.get("input")), re.findall(r"'([^']*)'", expected))

@@ -166,6 +166,9 @@ _TABLE = (
 
 KEYWORDS: Mapping[str, Keyword] = {keyword.name: keyword for keyword in _TABLE}
 
+# Keywords of text that take only these words.
+CHOICES: Mapping[str, tuple[str, ...]] = {"become_method": ("sudo", "su")}
+
 LOOP_CONTROL: Mapping[str, str] = {
     "loop_var": "Name of the item's variable (`item`).",
     "index_var": "Name of a variable for the item's number, from 0.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -82,13 +83,17 @@ def _number(keyword: Keyword, raw: Any, place: Place | None, source: Source) -> 
     if is_template(raw):
         return raw
     whole = keyword.kind is Kind.INT
-    if isinstance(raw, int | float) and not isinstance(raw, bool):
-        return raw if isinstance(raw, int) or not whole else _wrong(keyword, raw, place, source)
+    number: int | float | None = None
     if isinstance(raw, str):
         number = _parsed(raw, whole)
-        if number is not None:
-            return number
-    return _wrong(keyword, raw, place, source)
+    elif isinstance(raw, int if whole else int | float) and not isinstance(raw, bool):
+        number = raw
+    if number is None or not math.isfinite(number):
+        return _wrong(keyword, raw, place, source)
+    if number < 0:
+        source.add(f"`{keyword.name}` is 0 or more, not `{raw}`", place)
+        return None
+    return number
 
 
 def _parsed(text: str, whole: bool) -> int | float | None:
@@ -100,7 +105,14 @@ def _parsed(text: str, whole: bool) -> int | float | None:
 
 def _text(keyword: Keyword, raw: Any, place: Place | None, source: Source) -> Any:
     if isinstance(raw, str | int | float):
-        return str(raw)
+        choices = keywords.CHOICES.get(keyword.name)
+        if choices is None or is_template(raw):
+            return str(raw)
+        word = str(raw).removeprefix("ansible.builtin.")
+        if word not in choices:
+            hint = did_you_mean(word, choices)
+            source.add(f"`{keyword.name}` is {' or '.join(choices)}, not `{raw}`", place, hint)
+        return word
     return _wrong(keyword, raw, place, source)
 
 
@@ -170,7 +182,7 @@ def _serial(keyword: Keyword, raw: Any, place: Place | None, source: Source) -> 
 
 def _is_number(text: str) -> bool:
     try:
-        return float(text) >= 0
+        return 0 <= float(text) < math.inf
     except ValueError:
         return False
 
@@ -258,8 +270,8 @@ def _retry(keyword: Keyword, raw: Any, place: Place | None, source: Source) -> A
                 source.add("`backoff` is `fixed` or `exponential`", where)
         elif not _is_number(str(value)) or isinstance(value, bool):
             source.add(f"`{key}` takes a number, not `{value}`", where)
-        elif key == "attempts" and float(value) < 1:
-            source.add("`attempts` counts the first try: 1 or more", where)
+        elif key == "attempts" and (float(value) < 1 or float(value) % 1):
+            source.add("`attempts` counts the first try: a whole number, 1 or more", where)
     return Retry(values=raw, place=place)
 
 

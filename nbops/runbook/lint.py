@@ -10,27 +10,39 @@ from typing import Any
 
 from nbops.base.command import Effect
 from nbops.base.errors import Place
-from nbops.base.yamlpos import did_you_mean, place_of
+from nbops.base.yamlpos import place_of
 from nbops.runbook.arguments import expressions
 from nbops.runbook.expr import is_template
 from nbops.runbook.freeform import COMMANDS
 from nbops.runbook.load import load_tasks
 from nbops.runbook.model import Block, Node, Play, Runbook, Task
+from nbops.runbook.silence import Silencer
 from nbops.runbook.spec import Catalog
 from nbops.runbook.syntax import texts_in, unquoted_in
+from nbops.runbook.whole import names_of
 
 RULES: Mapping[str, str] = {
     "unnamed-task": "A task without a name: its line in the output says little.",
     "unused-register": "A registered result that nothing reads.",
-    "unheard-notify": "A notification that no handler of the play answers to.",
     "idle-handler": "A handler that nobody notifies.",
     "always-changed": "A command that counts as a change each time it runs.",
     "unquoted-variable": "A variable in a shell line without `| quote`.",
     "undone-command": "A task with `retry` or `until` whose command may do its work twice.",
     "literal-secret": "A password, token or key written into the runbook.",
     "open-permissions": "A file that everybody may write.",
+    "decimal-mode": "A mode without its leading 0: `mode: 644` is not `mode: '0644'`.",
+    "magic-name": "A variable that bears the name of one that is always there, or of an operator.",
+    "unknown-rule": "A `# noqa` that names no rule.",
 }
 
+_MAGIC = frozenset(
+    """
+    ansible_check_mode ansible_facts ansible_limit ansible_play_batch ansible_play_hosts
+    ansible_play_hosts_all ansible_play_name ansible_version environment group_names groups
+    hostvars inventory_dir inventory_file inventory_hostname inventory_hostname_short omit
+    play_hosts playbook_dir vars and or not in is if else true false none
+    """.split()  # noqa: SIM905 - a list of forty quoted words is harder to read
+)
 _SECRET_NAME = re.compile(r"(passw(or)?d|secret|token|api_?key|private_?key)$", re.IGNORECASE)
 _SHELL = frozenset({"shell", "raw"})
 _WORD = re.compile(r"[A-Za-z_]\w*")
@@ -56,12 +68,18 @@ def lint(runbook: Runbook, catalog: Catalog) -> list[Finding]:
     """
     order = {str(path): number for number, path in enumerate(runbook.files)}
     findings: list[Finding] = []
-    reader = _Reader(runbook, catalog)
+    reader, silencer = _Reader(runbook, catalog), Silencer()
     plays = [(play, reader.tasks(play)) for play in runbook.plays]
     for play, tasks in plays:
-        findings += _handlers(play, tasks, reader.hidden)
-        for task in tasks:
-            findings += _task(task, reader, catalog)
+        found = list(_handlers(play, tasks, reader.hidden))
+        found += [(task, one) for task in tasks for one in _task(task, reader, catalog)]
+        findings += [
+            one for task, one in found if not silencer.covers(one.rule, task.place, one.place)
+        ]
+    for place, word, rule in silencer.misspelt(runbook.files, RULES):
+        findings.append(
+            Finding(place, "unknown-rule", f"there is no rule `{word}`", f"did you mean `{rule}`?")
+        )
 
     def rank(found: Finding) -> tuple[int, int, int, str]:
         place = found.place or Place("", 0, 0)
@@ -86,6 +104,10 @@ class _Reader:
     def tasks(self, play: Play) -> list[Task]:
         """All tasks of a play: in blocks, rollbacks, handlers and included files too."""
         self._note([play.hosts, play.serial, list(play.vars_files), play.vars], play.environment)
+        for name in play.vars_files:
+            self._variables(play, name)
+        for folder in ("group_vars", "host_vars"):
+            self._words_of(*(self._root / folder).rglob("*"))
         nodes = (*play.pre_tasks, *play.tasks, *play.post_tasks, *play.handlers)
         return list(self._walk(nodes))
 
@@ -130,7 +152,20 @@ class _Reader:
     def _template(self, task: Task) -> None:
         path = self._find(task, "src", "templates")
         if path is not None:
-            self.words |= set(_WORD.findall(path.read_text(encoding="utf-8", errors="replace")))
+            self._words_of(path)
+            self.hidden |= not self.words.isdisjoint({"include", "import", "extends"})
+
+    def _variables(self, play: Play, name: Any) -> None:
+        if not isinstance(name, str) or is_template(name):
+            self.hidden = True
+            return
+        places = (play.folder, play.folder / "vars", self._root, self._root / "vars")
+        self._words_of(*(folder / name for folder in places))
+
+    def _words_of(self, *paths: Path) -> None:
+        for path in paths:
+            if path.is_file():
+                self.words |= set(_WORD.findall(path.read_text(encoding="utf-8", errors="replace")))
 
     def _find(self, task: Task, argument: str, sub: str) -> Path | None:
         name = task.args.get(argument)
@@ -145,6 +180,7 @@ class _Reader:
         for text, _ in texts_in(list(values), None):
             if is_template(text):
                 self.words |= set(_WORD.findall(text))
+                self.hidden |= "lookup" in text and "template" in text
 
     def _conditions(self, values: Iterable[Any]) -> None:
         for value in values:
@@ -173,6 +209,23 @@ def _task(task: Task, reader: _Reader, catalog: Catalog) -> Iterator[Finding]:
     elif spec is not None and spec.effect is not Effect.NONE:
         yield from _permissions(task)
     yield from _secrets(task)
+    yield from _names(task)
+
+
+def _names(task: Task) -> Iterator[Finding]:
+    """Variables that hide one that is always there."""
+    named = [(task.register, task.places.get("register"))]
+    named += [(name, place_of(task.vars, (name,), key=True)) for name in task.vars]
+    if task.action == "set_fact":
+        named += [(name, place_of(task.args, (name,), key=True)) for name in task.args]
+    for name, place in named:
+        if name in _MAGIC:
+            yield Finding(
+                place or task.place,
+                "magic-name",
+                f"`{name}` is a name that expressions know already",
+                "choose another name",
+            )
 
 
 def _command(task: Task) -> Iterator[Finding]:
@@ -204,17 +257,33 @@ def _command(task: Task) -> Iterator[Finding]:
 
 def _permissions(task: Task) -> Iterator[Finding]:
     mode = task.args.get("mode")
-    text = f"{mode:o}" if isinstance(mode, int) and not isinstance(mode, bool) else mode
+    place = place_of(task.args, ("mode",)) or task.place
+    number = mode if isinstance(mode, int) and not isinstance(mode, bool) else None
+    if number is not None and re.fullmatch("[0-7]{3,4}", str(number)) and _is_odd(number):
+        yield Finding(
+            place,
+            "decimal-mode",
+            f"the mode `{mode}` is read as a decimal number: it means {number:04o}",
+            f"write `mode: '0{mode}'`",
+        )
+        return
+    text = f"{number:o}" if number is not None else mode
     if not isinstance(text, str):
         return
     octal = re.fullmatch(r"0?[0-7]?([0-7])([0-7])([0-7])", text)
     if (octal and int(octal[3]) & 2) or re.search(r"[oa]\S*[+=]\S*w", text):
         yield Finding(
-            place_of(task.args, ("mode",)) or task.place,
+            place,
             "open-permissions",
             f"everybody may write what has the mode `{mode}`",
             "take the right away: `mode: '0644'`",
         )
+
+
+def _is_odd(mode: int) -> bool:
+    """Whether a mode gives the group or others what it does not give the owner."""
+    owner, group, others = mode >> 6 & 7, mode >> 3 & 7, mode & 7
+    return bool(group & ~owner or others & ~group or not owner & 4)
 
 
 def _secrets(task: Task) -> Iterator[Finding]:
@@ -236,42 +305,29 @@ def _secrets(task: Task) -> Iterator[Finding]:
                 )
 
 
-def _handlers(play: Play, tasks: Sequence[Task], hidden: bool) -> Iterator[Finding]:
-    """Notifications and handlers that do not meet. Nothing is said when some are hidden."""
+def _handlers(play: Play, tasks: Sequence[Task], hidden: bool) -> Iterator[tuple[Task, Finding]]:
+    """Handlers that nobody notifies. Nothing is said when some notification is hidden."""
     handlers = [task for task in tasks if _is_handler(task)]
-    known = {name for handler in handlers for name in _names_of(handler)}
-    blocks = _blocks((*play.pre_tasks, *play.tasks, *play.post_tasks))
-    nodes: list[Node] = [*blocks, *tasks]
+    nodes: list[Node] = [*_blocks((*play.pre_tasks, *play.tasks, *play.post_tasks)), *tasks]
     called = {name for node in nodes for name in node.notify}
+    known = {name for handler in handlers for name in names_of(handler)}
     if hidden or any(is_template(name) for name in (*called, *known)):
         return
-    for node in nodes:
-        for name in node.notify:
-            if name not in known:
-                yield Finding(
-                    node.places.get("notify", node.place),
-                    "unheard-notify",
-                    f"no handler of this play is called `{name}`",
-                    did_you_mean(name, known) or "write the handler, or mend the name",
-                )
     for handler in handlers:
-        if not _names_of(handler) & called:
-            yield Finding(
+        if not names_of(handler) & called:
+            found = Finding(
                 handler.place,
                 "idle-handler",
                 f"nobody notifies the handler `{handler.name or handler.action}`",
                 "notify it, or take it out",
             )
+            yield handler, found
 
 
 def _is_handler(task: Task) -> bool:
     """Whether a task is a handler itself, and not what one does on rollback."""
     parts = task.path.split(".")[1:]
     return parts[0].startswith("h") and not any(part.startswith("u") for part in parts)
-
-
-def _names_of(handler: Task) -> set[str]:
-    return {*handler.listen, *([str(handler.name)] if handler.name else [])}
 
 
 def _blocks(nodes: Iterable[Node]) -> Iterator[Block]:

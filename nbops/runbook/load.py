@@ -23,6 +23,7 @@ from nbops.runbook.model import Node, Play, Runbook
 from nbops.runbook.reading import Reading, Source
 from nbops.runbook.spec import Catalog
 from nbops.runbook.tasks import common, known, nodes, tasks_of_file, tasks_under
+from nbops.runbook.whole import check_plays
 
 _SECTIONS = ("pre_tasks", "tasks", "post_tasks")
 
@@ -35,6 +36,7 @@ def load_runbook(path: Path, catalog: Catalog, *, overlay: Sequence[Path] = ()) 
     reading = Reading(catalog, path.parent, tuple(overlay))
     source = Source(reading, path)
     plays = _plays(source)
+    check_plays(plays, reading)
     reading.finish()
     return Runbook(file=path, plays=tuple(plays), files=tuple(reading.files))
 

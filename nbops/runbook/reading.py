@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nbops.base.errors import Place, Problem, UsageError
 from nbops.base.yamlpos import load_file
+from nbops.runbook.model import Node
 from nbops.runbook.spec import Catalog
+
+
+class Outside:
+    """The answer for a name that leads out of the folders where files may stand."""
 
 
 @dataclass
@@ -18,7 +23,8 @@ class Reading:
     """One load of a runbook with all that it imports.
 
     `root` is the folder that nothing may lead out of; `overlay` are folders whose files
-    replace those of the same name.
+    replace those of the same name. `included` has the tasks of each file that a task includes
+    by name: under the folder of that task and the name.
     """
 
     catalog: Catalog
@@ -26,7 +32,8 @@ class Reading:
     overlay: tuple[Path, ...] = ()
     problems: list[Problem] = field(default_factory=list)
     files: dict[Path, None] = field(default_factory=dict)
-    checked: set[Path] = field(default_factory=set)
+    checked: dict[Path, tuple[Node, ...]] = field(default_factory=dict)
+    included: dict[tuple[Path, Any], tuple[Node, ...]] = field(default_factory=dict)
     plays: int = 0
 
     def next_play(self) -> int:
@@ -44,12 +51,43 @@ class Reading:
 
     def yaml(self, path: Path) -> Any:
         """The YAML of a file; None when it cannot be had, which is noted."""
-        self.files[path] = None
+        self.note_file(path)
         try:
             return load_file(path)
         except UsageError as error:
             self.extend(error.problems)
             return None
+
+    def note_file(self, path: Path) -> None:
+        """Count a file among those that the runbook is made of."""
+        self.files[path] = None
+
+    def look(
+        self,
+        name: str,
+        folders: Iterable[Path],
+        *,
+        extra: Iterable[Path] = (),
+        kind: Callable[[Path], bool] = Path.is_file,
+    ) -> Path | Outside | None:
+        """The first of `folders` in which `name` is, of the `kind`; None when it is in none.
+
+        What lies outside the runbook's folder, the overlays and the `extra` ones, by `..` or
+        by a link, is not looked at.
+        """
+        roots = [Path(os.path.realpath(one)) for one in (self.root, *self.overlay, *extra)]
+        outside = False
+        for folder in folders:
+            try:
+                path = Path(os.path.normpath(folder / name))
+                real = Path(os.path.realpath(path))
+                if not any(real.is_relative_to(root) for root in roots):
+                    outside = True
+                elif kind(real):
+                    return path
+            except (OSError, ValueError):  # a name that no file can have
+                continue
+        return Outside() if outside else None
 
     def finish(self) -> None:
         """Raise UsageError with all problems, in the order of the files and lines."""
@@ -102,19 +140,12 @@ class Source:
     def find(self, name: str, place: Place | None, sub: str = "") -> Path | None:
         """The path of a file beside this one, in `sub` there, or in the runbook's folder."""
         reading = self.reading
-        folders = [*reading.overlay, self.folder, self.folder / sub, reading.root]
-        roots = [Path(os.path.realpath(root)) for root in (reading.root, *reading.overlay)]
-        outside = False
-        for folder in folders:
-            path = Path(os.path.normpath(folder / name))
-            real = Path(os.path.realpath(path))
-            if not any(real.is_relative_to(root) for root in roots):
-                outside = True
-            elif real.is_file():
-                return path
-        if outside:
+        folders = (*reading.overlay, self.folder, self.folder / sub, reading.root)
+        path = reading.look(name, folders)
+        if isinstance(path, Outside):
             hint = "files of a runbook stand in its folder or below"
             self.add(f"`{name}` leads out of the runbook's folder", place, hint)
-        else:
+            return None
+        if path is None:
             self.add(f"`{name}`: no such file beside {self.path.name}", place)
-        return None
+        return path

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateSyntaxError, nodes
@@ -18,13 +20,23 @@ from nbops.runbook.foreign import TESTS as FOREIGN_TESTS
 from nbops.runbook.sandbox import RunbookEnvironment, make_environment
 
 _PREFIX = "ansible.builtin."
+_HEADER = "#jinja2:"
 _SHELL_SAFE = frozenset({"quote", "int", "float", "length", "count", "bool", "hash"})
 
 
+# Filters and tests whose first argument is a regular expression.
+_PATTERNS = frozenset({"regex_findall", "regex_replace", "regex_search"})
+_PATTERN_TESTS = frozenset({"match", "search", "regex"})
+# Filters that take the name of another filter, or of a test, as their first argument (or,
+# for those of attributes, as the second one).
+_NAMING = {"map": 0, "select": 0, "reject": 0, "selectattr": 1, "rejectattr": 1}
+_PlaceOf = Callable[[nodes.Node], Place | None]
+
+
 @cache
-def _environment() -> RunbookEnvironment:
+def _environment(*, raw_strings: bool = True) -> RunbookEnvironment:
     environment = make_environment(FILTERS, TESTS, lookups.GLOBALS)
-    environment.raw_strings = True
+    environment.raw_strings = raw_strings
     return environment
 
 
@@ -34,7 +46,29 @@ def template_problems(text: str, place: Place | None) -> list[Problem]:
         tree = _environment().parse(text)
     except TemplateSyntaxError as error:
         return [Problem(f"Syntax error in template: {error.message}", place)]
-    return list(_unknown(tree, place))
+    return list(_unknown(tree, lambda _: place))
+
+
+def file_problems(path: Path) -> list[Problem]:
+    """What is wrong with a template file, each with its line.
+
+    One that names other marks than `{{`, `{%` and `{#` in its first line is not looked into.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return [Problem("a template is UTF-8 text, this is not", Place(str(path), 1))]
+    except OSError as error:
+        return [Problem(f"{path}: {error.strerror or error}")]
+    if text.startswith(_HEADER):
+        return []
+    try:
+        tree = _environment(raw_strings=False).parse(text)
+    except TemplateSyntaxError as error:
+        return [
+            Problem(f"Syntax error in template: {error.message}", Place(str(path), error.lineno))
+        ]
+    return list(_unknown(tree, lambda node: Place(str(path), node.lineno)))
 
 
 def expression_problems(text: str, place: Place | None) -> list[Problem]:
@@ -46,7 +80,7 @@ def expression_problems(text: str, place: Place | None) -> list[Problem]:
         if "{{" in text:
             hint = "a condition is an expression already: write its variables without `{{ }}`"
         return [Problem(f"Syntax error in expression: {error.message}", place, hint)]
-    return [*_unknown(tree, place), *_nested(tree.find_all(nodes.Const), place)]
+    return [*_unknown(tree, lambda _: place), *_nested(tree.find_all(nodes.Const), place)]
 
 
 def parse_expression(text: str) -> nodes.Template:
@@ -95,29 +129,86 @@ def texts_in(value: Any, place: Place | None) -> Iterator[tuple[str, Place | Non
             yield from texts_in(item, place_of(value, (number,)) or place)
 
 
-def _unknown(tree: nodes.Template, place: Place | None) -> Iterator[Problem]:
-    environment = _environment()
-    for node in tree.find_all((nodes.Filter, nodes.Test)):
-        kind, known, foreign = (
-            ("filter", environment.filters, FOREIGN_FILTERS)
-            if isinstance(node, nodes.Filter)
-            else ("test", environment.tests, FOREIGN_TESTS)
-        )
-        if node.name not in known:
-            short = node.name.removeprefix(_PREFIX)
-            hint = foreign.get(short) or did_you_mean(short, known)
-            yield Problem(f"there is no {kind} `{node.name}`", place, hint)
+def _unknown(tree: nodes.Template, place_of_node: _PlaceOf) -> Iterator[Problem]:
+    """Names in a template that are those of no filter, test, lookup or function."""
+    for node in tree.find_all(nodes.Filter):
+        place = place_of_node(node)
+        yield from _named("filter", node.name, place)
+        yield from _named_within(node.name, node.args, place)
+        if node.name in _PATTERNS:
+            yield from _pattern(node.args, place)
+    for test in tree.find_all(nodes.Test):
+        place = place_of_node(test)
+        yield from _named("test", test.name, place)
+        if test.name in _PATTERN_TESTS:
+            yield from _pattern(test.args, place)
+    own = _own_names(tree)
     for call in tree.find_all(nodes.Call):
-        if (
-            isinstance(call.node, nodes.Name)
-            and call.node.name in {"lookup", "query", "q"}
-            and call.args
-            and isinstance(call.args[0], nodes.Const)
-        ):
-            why = lookups.refusal(str(call.args[0].value))
+        if isinstance(call.node, nodes.Name):
+            yield from _call(call, call.node.name, own, place_of_node(call))
+
+
+def _named(kind: str, name: str, place: Place | None) -> Iterator[Problem]:
+    environment = _environment()
+    known, foreign = (
+        (environment.filters, FOREIGN_FILTERS)
+        if kind == "filter"
+        else (environment.tests, FOREIGN_TESTS)
+    )
+    if name not in known:
+        short = name.removeprefix(_PREFIX)
+        hint = foreign.get(short) or did_you_mean(short, known)
+        yield Problem(f"there is no {kind} `{name}`", place, hint)
+
+
+def _named_within(name: str, args: Sequence[nodes.Node], place: Place | None) -> Iterator[Problem]:
+    """`x | map('NAME')`, `x | select('NAME')`, `x | selectattr('key', 'NAME')`."""
+    short = name.removeprefix(_PREFIX)
+    number = _NAMING.get(short)
+    if number is None or number >= len(args):
+        return
+    named = args[number]
+    if isinstance(named, nodes.Const) and isinstance(named.value, str):
+        yield from _named("filter" if short == "map" else "test", named.value, place)
+
+
+def _pattern(args: Sequence[nodes.Node], place: Place | None) -> Iterator[Problem]:
+    first = args[0] if args else None
+    if isinstance(first, nodes.Const) and isinstance(first.value, str):
+        try:
+            re.compile(first.value)
+        except re.error as error:
+            yield Problem(f"`{first.value}` is no regular expression: {error}", place)
+
+
+def _own_names(tree: nodes.Template) -> set[str]:
+    """What a template defines itself, and so may call."""
+    stored = {node.name for node in tree.find_all(nodes.Name) if node.ctx != "load"}
+    macros = {node.name for node in tree.find_all(nodes.Macro)}
+    imported = {
+        name if isinstance(name, str) else name[1]
+        for node in tree.find_all(nodes.FromImport)
+        for name in node.names
+    }
+    return {*stored, *macros, *imported, "caller", "loop", "self", "super"}
+
+
+def _call(call: nodes.Call, name: str, own: set[str], place: Place | None) -> Iterator[Problem]:
+    if name in {"lookup", "query", "q"}:
+        if call.args and isinstance(call.args[0], nodes.Const):
+            plugin = str(call.args[0].value)
+            why = lookups.refusal(plugin)
             if why:
-                yield Problem(why, place)
+                yield Problem(why, place, did_you_mean(plugin, lookups.LOOKUPS))
             yield from _nested(call.args[1:], place)
+    elif name not in own and name not in _environment().globals:
+        environment = _environment()
+        hint = did_you_mean(name, environment.globals)
+        if name in environment.filters:
+            hint = f"it is a filter: `value | {name}`"
+        elif name in environment.tests:
+            hint = f"it is a test: `value is {name}`"
+        yield Problem(f"there is no function `{name}`", place, hint)
 
 
 def _nested(found: Iterable[nodes.Node], place: Place | None) -> Iterator[Problem]:

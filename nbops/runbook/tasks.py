@@ -122,8 +122,14 @@ def common(data: YamlMap, used: Sequence[str], source: Source) -> dict[str, Any]
         if value is not None:
             values[name] = value
     values["place"] = data.place
-    values["places"] = dict(data.value_places)
+    values["places"] = {**data.value_places, **_item_places(data, "notify")}
     return values
+
+
+def _item_places(data: YamlMap, name: str) -> dict[str, Place]:
+    """Where the items of a keyword's list stand: `notify.0`, `notify.1`…"""
+    places = getattr(data.get(name), "item_places", ())
+    return {f"{name}.{number}": place for number, place in enumerate(places)}
 
 
 def _block(data: YamlMap, path: str, source: Source) -> Block:
@@ -261,9 +267,13 @@ def _check_include(data: YamlMap, used: Sequence[str], args: YamlMap, source: So
     if not isinstance(file, str) or is_template(file):
         return
     target = source.to(file, args.value_places.get("file"), "tasks")
-    if target is not None and target.path not in source.reading.checked:
-        source.reading.checked.add(target.path)
-        nodes(tasks_of_file(target), "", target)
+    if target is None:
+        return
+    reading = source.reading
+    if target.path not in reading.checked:
+        reading.checked[target.path] = ()
+        reading.checked[target.path] = nodes(tasks_of_file(target), "", target)
+    reading.included[source.folder, file] = reading.checked[target.path]
 
 
 def tasks_of_file(source: Source) -> Any:

@@ -74,8 +74,19 @@ def test_a_clean_runbook_has_no_findings(findings: Lint) -> None:
         ("ping:\nvars: {db_password: abc}", "literal-secret"),
         ("ping:\nvars: {db_password: '{{ x }}'}", None),
         ("ping:\nenvironment: {API_KEY: abc}", "literal-secret"),
-        ("ping:\nnotify: nobody", "unheard-notify"),
+        ("copy: {dest: /x, content: a, mode: 644}", "decimal-mode"),
+        ("copy: {dest: /x, content: a, mode: 0644}", None),
+        ("copy: {dest: /x, content: a, mode: 0755}", None),
+        ("copy: {dest: /x, content: a, mode: 600}", "decimal-mode"),
+        ("copy: {dest: /x, content: a, mode: 755}", "decimal-mode"),
+        ("set_fact: {hostvars: 1}", "magic-name"),
+        ("ping:\nvars: {groups: 1}", "magic-name"),
         ("ping:\nnotify: '{{ x }}'", None),
+        ("command: ls  # noqa: always-changed", None),
+        ("command: ls  # noqa", None),
+        ("command: ls\n# noqa: unnamed-task, always-changed  # it is fine", None),
+        ("command: ls  # noqa: unused-register", "always-changed"),
+        ("command: ls\nregister: groups  # noqa: magic-name, unused-register always-changed", None),
     ],
 )
 def test_tasks_that_bite(task: str, rule: str | None, findings: Lint) -> None:
@@ -94,14 +105,26 @@ def test_a_handler_that_nobody_notifies(findings: Lint) -> None:
     assert not findings(heard)
 
 
-def test_a_misspelt_notification_names_the_nearest_handler(findings: Lint) -> None:
+def test_a_comment_silences_only_its_own_task(findings: Lint) -> None:
     found = findings(
-        "- hosts: a\n  tasks:\n    - name: T\n      ping:\n      notify: Restrat\n"
-        "  handlers:\n    - name: Restart\n      ping:\n"
+        "- hosts: a\n  tasks:\n    - name: T\n      command: a  # noqa: always-changed\n"
+        "    - name: U\n      command: b\n"
     )
-    assert [one.hint for one in found if one.rule == "unheard-notify"] == [
-        "did you mean `Restart`?"
+    assert [str(one.place) for one in found] == ["r.yml:5:7"]
+
+
+def test_a_comment_that_names_no_rule_is_a_finding(findings: Lint) -> None:
+    found = findings("- hosts: a\n  tasks:\n    - name: T\n      ping:  # noqa: unused-registr\n")
+    assert [(one.rule, one.hint) for one in found] == [
+        ("unknown-rule", "did you mean `unused-register`?")
     ]
+
+
+def test_a_result_read_in_a_file_of_variables_is_used(findings: Lint, write: Write) -> None:
+    write("a: '{{ r.rc }}'\n", "v.yml")
+    assert not findings(
+        "- hosts: a\n  vars_files: v.yml\n  tasks:\n    - name: R\n      ping:\n      register: r\n"
+    )
 
 
 def test_a_block_can_notify(findings: Lint) -> None:

@@ -77,7 +77,7 @@ retries: "5"
 delay: 2
 changed_when: false
 failed_when: [r.rc > 1]
-notify: [h]
+notify: ["{{ h }}"]
 delegate_to: db
 ignore_errors: "{{ z }}"
 timeout: 30
@@ -93,7 +93,7 @@ vars: {y: "{{ x }}"}""",
     )
     assert (task.until, task.retries, task.delay) == (("r.rc == 0",), 5, 2)
     assert (task.changed_when, task.failed_when) == ((False,), ("r.rc > 1",))
-    assert (task.notify, task.delegate_to, task.ignore_errors) == (("h",), "db", "{{ z }}")
+    assert (task.notify, task.delegate_to, task.ignore_errors) == (("{{ h }}",), "db", "{{ z }}")
     assert (task.timeout, task.tags, task.vars) == (30, ("t", "1"), {"y": "{{ x }}"})
     assert task.folder == Path()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,8 @@ def test_the_example_of_every_action_is_valid_and_loads(shipped: Any, write: Wri
         faults = [fault.message for fault in shipped.iter_errors([{"hosts": "a", "tasks": tasks}])]
         assert not faults, (spec.name, faults)
         if spec.name != "include_tasks":
+            for name in re.findall(r"\S+\.(?:sh|j2|conf)\b", spec.example):
+                write("", name.lstrip("/"))
             lines = "".join(f"    {line}\n" for line in spec.example.splitlines())
             assert load_runbook(write(f"- hosts: a\n  tasks:\n{lines}"), wire.catalog())
 
