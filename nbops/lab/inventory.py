@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from nbops.lab.images.adapters import ADAPTER_PLUGINS
 from nbops.lab.layout import REGISTRY_PORT, App, Machine, Role
 from nbops.lab.machine import STORAGE
 from nbops.lab.state import Folders, Record, write_file
@@ -75,8 +76,8 @@ def _settings(record: Record) -> dict[str, Any]:
         "redis": {"managed": True},
         "balancer": {"kind": "nginx"},
         "storage": {"kind": "shared", "path": STORAGE},
-        # The Redis adapters are commercial plugins, which the lab does not have.
-        "plugins": {"append": []},
+        # NocoBase's own Redis adapters are commercial: the lab's image holds stand-ins.
+        "plugins": {"append": list(ADAPTER_PLUGINS)},
         "secrets": {"app_key": _secret("app_key"), "aes_key": _secret("aes_key")},
         "verify": {"account": {"email": _ACCOUNT, "password": _secret("root_password")}},
     }

@@ -138,8 +138,9 @@ def environment(
     env |= _database(settings["database"], addresses)
     env |= _redis(settings["redis"], addresses)
     plugins = _appended(settings, adapters="CACHE_REDIS_URL" in env)
+    there = {plain_name(plugin) for plugin in plugins}
     for variable, plugin in _NEEDS_PLUGIN.items():
-        if plugin not in plugins:
+        if plugin not in there:
             env.pop(variable, None)
     env |= _plugins(settings, plugins)
     env |= _start(settings, start)
@@ -229,6 +230,12 @@ def _appended(settings: Mapping[str, Any], *, adapters: bool) -> tuple[str, ...]
     major = int(str(settings["version"]).split(".", 1)[0])
     every = ADAPTER_PLUGINS + (ADAPTER_PLUGINS_2 if major >= 2 else ())
     return every if adapters else ()
+
+
+def plain_name(plugin: str) -> str:
+    """What a plugin is called without its package's scope and prefix: an adapter of another
+    maker does the same as NocoBase's own."""
+    return plugin.rpartition("/")[2].removeprefix("plugin-")
 
 
 def _plugins(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, Text]:

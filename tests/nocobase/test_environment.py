@@ -90,6 +90,15 @@ def test_every_row_of_the_reference_page_and_its_successors_is_there() -> None:
     }
 
 
+def test_an_adapter_of_another_maker_is_named_to_the_app_as_nocobases_own_is() -> None:
+    mine = ["@lab/plugin-lock-adapter-redis", "@nocobase/plugin-queue-adapter-redis"]
+    env = plain(plugins={"append": mine})
+    assert (env["LOCK_ADAPTER_DEFAULT"], env["QUEUE_ADAPTER"]) == ("redis", "redis")
+    assert env["APPEND_PRESET_BUILT_IN_PLUGINS"] == ",".join(mine)
+    other = plain(plugins={"append": ["@lab/plugin-another-adapter-redis"]})
+    assert not {"LOCK_ADAPTER_DEFAULT", "QUEUE_ADAPTER"} & set(other)
+
+
 def test_all_that_nbops_sets_is_closed_to_the_users_own_variables() -> None:
     every = plain(
         Start(install=True, skip_upgrade=True),

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from nbops.base.errors import LabError
 from nbops.lab.images import recipes
+from nbops.lab.images.adapters import adapter_files
 from nbops.lab.images.recipes import File
 
 FORMAT = 1
@@ -131,6 +132,7 @@ def _nocobase(version: str) -> Image:
         script = recipes.NOCOBASE_NEXT.replace("@VERSION@", version)
         files = recipes.nocobase_next_files()
         layers.append(Layer(f"nocobase-{version}", script, files, on=app))
+    layers.append(Layer("adapters", "true", adapter_files(f"{_WORKDIR}/node_modules")))
     env = (
         f"PATH={_WORKDIR}/node_modules/.bin:{_PATH}",
         "APP_ENV=production",

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 
 from nbops.base.errors import LabError
+from nbops.lab.images.adapters import ADAPTER_PLUGINS
 from nbops.lab.images.plan import Layer, plan
 from nbops.lab.images.recipes import File
 
 
-def test_the_first_version_of_nocobase_is_a_base_and_the_app() -> None:
+def test_the_first_version_of_nocobase_is_a_base_the_app_and_the_labs_adapters() -> None:
     (image,) = plan("nocobase", ["2.2.15"], "x86_64").images
-    assert [layer.name for layer in image.layers] == ["base", "nocobase"]
+    assert [layer.name for layer in image.layers] == ["base", "nocobase", "adapters"]
+
+
+def test_the_adapters_are_packages_of_the_labs_own_that_say_what_they_are_for() -> None:
+    (image,) = plan("nocobase", ["2.2.15"], "x86_64").images
+    files = image.layers[-1].files
+    for package in ADAPTER_PLUGINS:
+        assert package.startswith("@nbops-lab/")
+        home = f"/app/nocobase/node_modules/{package}"
+        described = json.loads(files[f"{home}/package.json"].text)
+        assert described["name"] == package
+        assert "never for production" in described["description"]
+        assert "setAdapter" in files[f"{home}/dist/server/index.js"].text or (
+            "registerAdapter" in files[f"{home}/dist/server/index.js"].text
+        )
 
 
 def test_the_next_version_is_one_thin_layer_on_the_first() -> None:
     first, second = plan("nocobase", ["2.2.15", "2.2.16"], "x86_64").images
-    assert second.layers[:2] == first.layers
+    assert second.layers[:2] == first.layers[:2]
+    assert second.layers[3] == first.layers[2]
     assert second.layers[2].on == first.layers[1]
     assert any("migrations/" in path for path in second.layers[2].files)
 
@@ -55,7 +72,7 @@ def test_a_version_named_twice_is_made_once() -> None:
 
 def test_layers_come_once_and_after_the_layer_they_stand_on() -> None:
     names = [layer.name for layer in plan("nocobase", ["2.2.16", "2.2.15"], "x86_64").layers]
-    assert names == ["base", "nocobase", "nocobase-2.2.16"]
+    assert names == ["base", "nocobase", "nocobase-2.2.16", "adapters"]
 
 
 @pytest.mark.parametrize(
