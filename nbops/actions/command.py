@@ -9,12 +9,12 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from nbops.actions.api import ActionContext, Result
-from nbops.actions.conditions import NO_FOLDER, ConditionArgs, enter, unneeded
-from nbops.actions.outcome import lines_of, ran
-from nbops.actions.values import AnyText, Path, to_text
-from nbops.actions.words import compose, expanded_text, joined, quoted
-from nbops.base.command import Outcome, Text, join
-from nbops.base.secret import Secret, reveal
+from nbops.actions.conditions import NO_FOLDER, ConditionArgs, condition_script, enter
+from nbops.actions.outcome import lines_of, plain_errors, ran
+from nbops.actions.values import AnyText, Line, OptionalPath, to_line
+from nbops.actions.words import expanded, globbed
+from nbops.base.command import Outcome, join, quote
+from nbops.base.secret import reveal
 from nbops.runbook.spec import ActionSpec
 
 _NO_PROGRAM = "nbops: no such program"
@@ -47,13 +47,19 @@ RETURNS = {
 
 
 def _argv(value: Any) -> Any:
-    return [to_text(part) for part in value] if isinstance(value, list | tuple) else value
+    return [to_line(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 class RunArgs(ConditionArgs):
     """What `command` and `shell` have in common."""
 
-    cmd: AnyText | None = Field(None, description="The command to run.")
+    chdir: OptionalPath = Field(None, description="Folder to run in.")
+    creates: OptionalPath = Field(
+        None, description="A path or pattern; when something is there, the command is not run."
+    )
+    removes: OptionalPath = Field(
+        None, description="A path or pattern; when nothing is there, the command is not run."
+    )
     stdin: AnyText | None = Field(None, description="Text for its standard input.")
     stdin_add_newline: bool = Field(True, description="End that text with a newline.")
     strip_empty_ends: bool = Field(True, description="Take empty lines off the ends of output.")
@@ -69,7 +75,8 @@ class RunArgs(ConditionArgs):
 class CommandArgs(RunArgs):
     """The arguments of `command`."""
 
-    argv: Annotated[list[AnyText], BeforeValidator(_argv)] | None = Field(
+    cmd: Line | None = Field(None, description="The command to run.")
+    argv: Annotated[list[Line], BeforeValidator(_argv)] | None = Field(
         None, description="The command as a list: nothing in it is split or quoted."
     )
     expand_argument_vars: bool = Field(
@@ -84,32 +91,35 @@ class CommandArgs(RunArgs):
             raise ValueError("no command given")
         return self
 
-    def words(self) -> list[Text]:
+    def words(self) -> list[str]:
         """The program and its arguments. Raises ValueError when a quote is not closed."""
         if self.argv is not None:
-            return list(self.argv)
-        text = self.cmd or ""
-        words = shlex.split(reveal(text))
-        return [Secret(word) for word in words] if isinstance(text, Secret) else list(words)
+            return self.argv
+        return shlex.split(self.cmd or "")
 
 
 class ShellArgs(RunArgs):
     """The arguments of `shell`."""
 
-    cmd: AnyText = Field(description="The line or lines for the shell.")
-    executable: Path | None = Field(None, description="The shell that reads them (/bin/sh).")
+    cmd: Line = Field(description="The line or lines for the shell.", min_length=1)
+    executable: OptionalPath = Field(None, description="The shell that reads them (/bin/sh).")
+
+    @property
+    def shell(self) -> str:
+        """The program that reads the lines."""
+        return self.executable or "/bin/sh"
 
 
-def command_script(words: Sequence[Text], chdir: str | None, *, expand: bool) -> Text:
+def command_script(words: Sequence[str], chdir: str | None, *, expand: bool) -> str:
     """The script that becomes the program."""
-    on_host = [expanded_text(word) if expand else quoted(word) for word in words]
-    line = joined(on_host)
-    return compose(enter(chdir), _FIND, "nb_find ", on_host[0], "\nexec ", line, "\n")
+    on_host = [expanded(word) if expand else quote(word) for word in words]
+    return f"{enter(chdir)}{_FIND}nb_find {on_host[0]}\nexec {' '.join(on_host)}\n"
 
 
-def shell_script(cmd: Text, chdir: str | None) -> Text:
-    """The script that the shell is given."""
-    return compose(enter(chdir), cmd, "\n")
+def shell_script(cmd: str, chdir: str | None) -> str:
+    """The script that the shell is given: nothing after the lines, so that a shell counts them
+    as it would in an argument."""
+    return enter(chdir) + cmd
 
 
 class CommandAction:
@@ -117,6 +127,7 @@ class CommandAction:
 
     spec = ActionSpec(
         name="command",
+        repeatable=False,
         args=CommandArgs,
         summary="Run a program with arguments; no shell, no pipes, no redirections.",
         example="- command: docker compose up -d\n  args:\n    chdir: /opt/nocobase\n",
@@ -132,14 +143,7 @@ class CommandAction:
         if early:
             return early
         script = command_script(words, args.chdir, expand=args.expand_argument_vars)
-        outcome = ctx.act(script, stdin=args.input())
-        warnings = (
-            ("a secret stands in the host's process list while this runs: hand it over in "
-             "`environment` or `stdin`",)
-            if any(isinstance(word, Secret) for word in words)
-            else ()
-        )  # fmt: skip
-        return conclude(args, words, outcome, warnings)
+        return conclude(args, words, ctx.act(script, stdin=args.input()))
 
 
 class ShellAction:
@@ -147,6 +151,7 @@ class ShellAction:
 
     spec = ActionSpec(
         name="shell",
+        repeatable=False,
         args=ShellArgs,
         summary="Run lines of a POSIX shell on the host.",
         example="- shell: pg_dump nocobase | gzip > /backup/nocobase.gz\n",
@@ -160,17 +165,19 @@ class ShellAction:
         early = not_run(args, args.cmd, ctx)
         if early:
             return early
-        outcome = ctx.act(
-            shell_script(args.cmd, args.chdir),
-            stdin=args.input(),
-            shell=args.executable or "/bin/sh",
-        )
-        return conclude(args, args.cmd, outcome)
+        script = shell_script(args.cmd, args.chdir)
+        outcome = ctx.act(script, stdin=args.input(), shell=args.shell)
+        return conclude(args, args.cmd, plain_errors(outcome, args.shell))
 
 
 def not_run(args: RunArgs, cmd: Any, ctx: ActionContext) -> Result | None:
     """The result when the command need not or, in check mode, must not run; else None."""
-    why = unneeded(args, ctx)
+    why = ""
+    if args.conditional or (ctx.check and args.chdir is not None):
+        told = ctx.probe(condition_script(args, globbed, args.chdir))
+        if told.status == 126 and told.err.strip() == NO_FOLDER:
+            return _never_began(cmd, None, "Unable to change directory before execution.")
+        why = told.out.strip()
     silent = {
         "cmd": cmd,
         "rc": 0,
@@ -183,9 +190,10 @@ def not_run(args: RunArgs, cmd: Any, ctx: ActionContext) -> Result | None:
         path, state = (
             (args.creates, "exists") if why == "creates" else (args.removes, "does not exist")
         )
-        told = lines_of("stdout", f"skipped, since {path} {state}")
-        message = f"Did not run command since '{path}' {state}"
-        return Result(msg=message, values={**silent, **told})
+        said = lines_of("stdout", f"skipped, since {path} {state}")
+        would = "Would" if ctx.check else "Did"
+        message = f"{would} not run command since '{path}' {state}"
+        return Result(msg=message, values={**silent, **said})
     if ctx.check:
         return Result(
             changed=args.conditional,
@@ -196,21 +204,17 @@ def not_run(args: RunArgs, cmd: Any, ctx: ActionContext) -> Result | None:
     return None
 
 
-def conclude(args: RunArgs, cmd: Any, outcome: Outcome, warnings: tuple[str, ...] = ()) -> Result:
+def conclude(args: RunArgs, cmd: Any, outcome: Outcome) -> Result:
     """What came of a command that was sent, under Ansible's keys."""
     said = outcome.err.strip() if not outcome.stdout else ""
     if outcome.status == 126 and said == NO_FOLDER:
         return _never_began(cmd, None, "Unable to change directory before execution.")
     if (outcome.status, said) in {(127, _NO_PROGRAM), (126, _NOT_ALLOWED)}:
-        shown = cmd
-        if isinstance(cmd, list) and not any(isinstance(word, Secret) for word in cmd):
-            shown = join(cmd)
+        shown = join(cmd) if isinstance(cmd, list) else cmd
         return _never_began(shown, 2 if said == _NO_PROGRAM else 13, "Error executing command.")
     message = "" if outcome.ok else "non-zero return code"
     values = {**ran(cmd, outcome, strip=args.strip_empty_ends), "msg": message}
-    return Result(
-        changed=True, failed=not outcome.ok, msg=message, values=values, warnings=warnings
-    )
+    return Result(changed=True, failed=not outcome.ok, msg=message, values=values)
 
 
 def _never_began(cmd: Any, status: int | None, message: str) -> Result:

@@ -145,6 +145,10 @@ class ConnectionLost(NbopsError):
     """A session broke in use. What the last command did there is not known yet."""
 
 
+class JobLost(NbopsError):
+    """A job began, and its machine restarted under it: what it did is not known."""
+
+
 class DeadlineExceeded(NbopsError):
     """A command was not done at its deadline; its process group is dead."""
 

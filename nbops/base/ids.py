@@ -20,7 +20,8 @@ class StepId:
 
     `path` is the place of the task in the plan (`0.2.1`: play, task, task in a block).
     `item` counts from 0 (-1 outside a loop), `attempt` from 1; `part` counts the commands
-    that one action sends.
+    that one action sends, and `text` tells different ones apart: an action that is done again
+    may leave out what it finds done, and its second command must not be taken for the first.
     """
 
     path: str
@@ -28,6 +29,7 @@ class StepId:
     item: int = -1
     attempt: int = 1
     part: int = 0
+    text: str = ""
 
     def next_part(self) -> StepId:
         """The id of the next command of the same action."""
@@ -35,7 +37,8 @@ class StepId:
 
     def __str__(self) -> str:
         item = "" if self.item < 0 else f"i{self.item}"
-        return f"{self.path}/{self.host}/{item}a{self.attempt}p{self.part}"
+        text = f"-{self.text}" if self.text else ""
+        return f"{self.path}/{self.host}/{item}a{self.attempt}p{self.part}{text}"
 
 
 def file_name(text: str) -> str:

@@ -34,14 +34,14 @@ def show_lock(target: Target, output: Output) -> None:
     with reach(target, output) as reached:
         records = _lock(reached).look()
     if output.json:
-        show.document([{**_data(record), "beats": record.beats} for record in records])
+        show.document([_data(record) for record in records])
         return
     show.text(summary(records))
     rows = [
         (
             record.host,
             str(record.number),
-            "held" if record.held else "free",
+            str(record.state),
             record.run or "-",
             f"{record.age} s ago" if record.held else "-",
         )
@@ -76,8 +76,9 @@ def summary(records: Sequence[Record]) -> str:
     if not held:
         return "free"
     freshest = min(held, key=lambda record: record.age)
-    life = "alive" if freshest.beats else f"no sign for {freshest.age} s"
-    advice = "" if freshest.beats else f"; `nbops lock break {freshest.run}` frees it"
+    life = "alive" if freshest.beats else f"interrupted, no sign for {freshest.age} s"
+    ways = f"; `nbops resume`, `nbops abort` or `nbops lock break {freshest.run}`"
+    advice = "" if freshest.beats else ways
     return (
         f"held by {freshest.owner} since {freshest.since}: "
         f"{freshest.command}, run {freshest.run}, {life}{advice}"
@@ -107,4 +108,4 @@ def _lock(reached: Reach) -> ClusterLock:
 def _data(record: Record) -> dict[str, object]:
     from dataclasses import asdict
 
-    return asdict(record)
+    return asdict(record) | {"held": record.held, "beats": record.beats}

@@ -15,6 +15,7 @@ from nbops.base.secret import Masker
 from nbops.engine import outcome as outcomes
 from nbops.engine.connections import Connections
 from nbops.engine.outcome import TaskOutcome
+from nbops.engine.past import NoPast, Past, document_of
 from nbops.engine.scope import Scope, flag
 from nbops.engine.variables import PlayVariables, VariableStore
 from nbops.journal.store import Journal
@@ -44,6 +45,7 @@ class Parts:
     root: Path
     check: bool = False
     diff: bool = False
+    past: Past = field(default_factory=NoPast)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,26 @@ class Call:
     phase: str = ""
     pass_number: int = 1
     parts: Parts = field(repr=False)
+
+    def recalled(self) -> TaskOutcome | None:
+        """What the task gave before the run was interrupted; None when it has to be done."""
+        return self.parts.past.outcome(
+            self.task.path, self.host, self.pass_number, final=not self.scope.guarded
+        )
+
+    def keep(self, outcome: TaskOutcome) -> None:
+        """Note what the task gave, for a run that is resumed."""
+        if self.parts.check or flag(self.scope.pick("no_log")):
+            return
+        document = document_of(outcome, self.parts.masker.data)
+        if document is not None:
+            self.parts.journal.outcome(self.task.path, self.host, self.pass_number, document)
+
+    @property
+    def place(self) -> str:
+        """The task's path, with the pass when it is not the first."""
+        path = self.task.path
+        return f"{path}#{self.pass_number}" if self.pass_number > 1 else path
 
     def false_condition(self, variables: Variables) -> tuple[Any] | None:
         """The first condition that does not hold, in a tuple (it may be None); else None."""

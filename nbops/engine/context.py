@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ from nbops.base.errors import ActionFailed, DeadlineExceeded
 from nbops.base.events import Emit, Event
 from nbops.base.ids import StepId
 from nbops.base.retry import Deadline, Stop
-from nbops.base.secret import Secret
+from nbops.base.secret import Secret, reveal
 from nbops.engine.connections import Connections
 from nbops.runbook.expr import Layer, Templar, Variables
 from nbops.transport.session import Watch
@@ -24,7 +25,7 @@ class EffectLog(Protocol):
     def intend(self, step: StepId, action: str, effect: str) -> None:
         """Returns when the intent is on disk."""
 
-    def conclude(self, step: StepId, status: int) -> None:
+    def conclude(self, step: StepId | str, status: int) -> None:
         """Notes the end of the effect."""
 
 
@@ -32,7 +33,8 @@ class EffectLog(Protocol):
 class StepContext:
     """The `ActionContext` of one step: a task, a host, an item, an attempt.
 
-    `probe_only`: the task promised that it changes nothing, so no job is made of it.
+    `probe_only`: the task promised that it changes nothing, so no job is made of it. `again`
+    counts how often the task is done anew because nobody can say what came of it.
     """
 
     host: str
@@ -54,6 +56,7 @@ class StepContext:
     say: Callable[[str], None] = field(repr=False)
     limit: Deadline | None = None
     probe_only: bool = False
+    again: int = 0
 
     @property
     def become(self) -> bool:
@@ -101,8 +104,6 @@ class StepContext:
         if self.check:
             raise RuntimeError(f"{self.action}: an action must change nothing in check mode")
         effect = Effect.NONE if self.probe_only else Effect.JOB
-        step = self.step
-        self.step = step.next_part()
         command = Command(
             script,
             env={**self.environment, **(env or {})},
@@ -111,10 +112,13 @@ class StepContext:
             effect=effect,
             deadline=self._within(deadline),
             idle=idle,
-            step=str(step),
+            step=str(self.step),
             identity=self.identity,
             shell=shell,
         )
+        step = replace(self.step, text=_digest(command, self.step, self.again))
+        self.step = self.step.next_part()
+        command = replace(command, step=str(step))
         if effect is not Effect.NONE:
             self.log.intend(step, self.action, effect)
         outcome = self.connections.session(self.host).run(command, watch)
@@ -176,6 +180,15 @@ class StepContext:
         if self.limit.passed:
             raise DeadlineExceeded(f"{self.action}: not done within {self.limit.seconds:g} s")
         return min(deadline, self.limit.left)
+
+
+def _digest(command: Command, step: StepId, again: int) -> str:
+    """Names a command by what it is, in eight letters that tell nothing of it."""
+    said = [str(step), str(again), command.text(), command.shell, command.cwd or ""]
+    said += [f"{name}={reveal(value)}" for name, value in sorted(command.env.items())]
+    return hashlib.sha256(
+        "\0".join(said).encode("utf-8", "replace") + (command.stdin or b"")
+    ).hexdigest()[:8]
 
 
 def _inside(path: Path, folders: Sequence[Path]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,6 +15,7 @@ from nbops.base.errors import (
     ConnectionLost,
     DeadlineExceeded,
     HostUnusable,
+    JobLost,
     NbopsError,
     UsageError,
 )
@@ -24,13 +26,15 @@ from nbops.base.yamlpos import place_of
 from nbops.engine import outcome as outcomes
 from nbops.engine.call import Call, StepResult
 from nbops.engine.context import StepContext
+from nbops.engine.past import Aborted
 from nbops.engine.scope import as_mapping, flag
+from nbops.engine.settle import settle, unknown
 from nbops.runbook.arguments import expressions
 from nbops.runbook.expr import Layer, Variables
 from nbops.runbook.model import retry_policy
 from nbops.runbook.values import OMIT
 
-FAILURES = (ActionFailed, DeadlineExceeded, UsageError)
+FAILURES = (ActionFailed, DeadlineExceeded, JobLost, UsageError)
 
 # Actions whose author says with `changed_when: false` that nothing is changed.
 _PROMISES = frozenset({"command", "shell", "script"})
@@ -50,6 +54,7 @@ class Item:
         self._delegate = ""
         self._attempt = 1
         self._attempts = 1
+        self._again = 0
 
     def run(self) -> StepResult:
         """Do it. Raises only what ends the whole run."""
@@ -78,6 +83,7 @@ class Item:
             return StepResult(outcomes.skip(false[0]))
         self._delegate = self._delegated()
         action = self._parts.actions.action(self._task.action)
+        self._settle(action)
         policy, conditions = self._policy()
         if policy is None:
             return self._once(action)
@@ -101,6 +107,28 @@ class Item:
         if not self._holds(step, conditions):
             step.data["failed"] = True
         return step
+
+    def _settle(self, action: Action[Any]) -> None:
+        """What this task had begun before the run was interrupted comes to an end first."""
+        call, parts = self._call, self._parts
+        steps = parts.past.open_effects(call.place, call.host)
+        if steps:
+            self._again = len(steps)
+            known = settle(
+                steps,
+                parts.connections.session(self._delegate or call.host),
+                self._identity(),
+                log=parts.journal,
+                stop=parts.stop,
+                end=parts.past.aborting,
+                say=self._progress,
+            )
+            if known:
+                self._again = 0
+            elif not action.spec.repeatable:
+                raise unknown(self._delegate or call.host)
+        if parts.past.aborting:
+            raise Aborted
 
     def _holds(self, step: StepResult, conditions: tuple[Any, ...]) -> bool:
         if not conditions:
@@ -129,7 +157,7 @@ class Item:
     def _once(self, action: Action[Any]) -> StepResult:
         context = self._context(action)
         try:
-            result = action.run(self._arguments(action), context)
+            result = self._run(action, context)
         except FAILURES as error:
             result = Result(failed=True, msg=told(error))
         data = outcomes.registered(result)
@@ -140,6 +168,16 @@ class Item:
         if isinstance(result.directive, IncludeTasks) and self._index >= 0:
             values = self._loop_values()
         return StepResult(data, result.facts, result.directive, values, self._delegate)
+
+    def _run(self, action: Action[Any], context: StepContext) -> Result:
+        """The action; once more when its machine restarted under it and it can be repeated."""
+        try:
+            return action.run(self._arguments(action), context)
+        except JobLost as error:
+            if not action.spec.repeatable:
+                raise unknown(context.host) from error
+        self._again += 1
+        return action.run(self._arguments(action), replace(context, again=self._again))
 
     def _judge(self, data: dict[str, Any]) -> None:
         """Apply `changed_when` and `failed_when`, which see the result under its name."""
@@ -194,12 +232,11 @@ class Item:
         check, diff, timeout = (
             self._render(call.scope.pick(keyword)) for keyword in ("check_mode", "diff", "timeout")
         )
-        path = f"{task.path}#{call.pass_number}" if call.pass_number > 1 else task.path
         promised = task.changed_when == (False,) and action.spec.name in _PROMISES
         return StepContext(
             host=self._delegate or call.host,
             action=action.spec.name,
-            step=StepId(path, call.host, self._index, self._attempt),
+            step=StepId(call.place, call.host, self._index, self._attempt),
             check=parts.check if check is None else flag(check),
             diff=parts.diff if diff is None else flag(diff),
             identity=LOGIN if action.spec.local else self._identity(),
@@ -215,6 +252,7 @@ class Item:
             emit_event=parts.emit,
             say=self._progress,
             limit=Deadline(float(timeout)) if timeout else None,
+            again=self._again,
             probe_only=promised or action.spec.effect is Effect.NONE,
         )
 

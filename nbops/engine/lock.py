@@ -5,6 +5,10 @@ those that are lower than its record's (`transport.session.Fence`). The heart be
 host's own clock, so clocks that differ change nothing. A run first looks at all hosts, then
 announces its number on the first one in sorted order, which decides between two that start
 together, then on the others.
+
+A run that ends gives it back. One that was interrupted leaves it `parked`, and one that was
+killed leaves it without a heartbeat: the cluster may then be half-way, so that no other run
+gets it before that one was resumed, aborted, or its lock was broken.
 """
 
 from __future__ import annotations
@@ -13,12 +17,14 @@ import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 
 from nbops.base.command import LOGIN, Command, Effect, Identity, Outcome, quote
 from nbops.base.errors import ActionFailed, LockedError, NbopsError, RefusedError
 from nbops.base.events import Emit, Note
 from nbops.engine.connections import Connections
+from nbops.engine.process import gone
 from nbops.transport.session import Fence
 
 FOLDER = "/var/lib/nbops"
@@ -28,39 +34,53 @@ _DEADLINE = 30.0
 _HELD, _BEHIND, _GONE = 75, 76, 77
 
 
+class State(StrEnum):
+    """Whose the lock is: nobody's, that of a run at work, or of one that was interrupted."""
+
+    FREE = "free"
+    HELD = "held"
+    PARKED = "parked"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """The lock as a host knows it. `age` is in seconds since the last heartbeat."""
 
     host: str
     number: int = 0
-    held: bool = False
+    state: State = State.FREE
     run: str = ""
     owner: str = ""
     command: str = ""
     since: str = ""
+    process: str = ""
     age: int = 0
+
+    @property
+    def held(self) -> bool:
+        """Whether it belongs to a run that has not come to its end."""
+        return self.state is not State.FREE
 
     @property
     def beats(self) -> bool:
         """Whether a run holds it and lives."""
-        return self.held and self.age <= LIFE
+        return self.state is State.HELD and self.age <= LIFE
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who takes the lock: the run, `user@computer`, the command, the time (ISO 8601)."""
+    """Who takes the lock: the run, `user@computer`, the command, the time (ISO 8601), and the
+    process, so that the same computer can tell that it is gone."""
 
     run: str
     owner: str
     command: str
     since: str
+    process: str = ""
 
     def line(self) -> str:
         """The holder as one line of the record."""
-        return json.dumps(
-            {"run": self.run, "owner": self.owner, "command": self.command, "since": self.since}
-        )
+        return json.dumps(asdict(self))
 
 
 def record_path(cluster: str) -> str:
@@ -69,7 +89,7 @@ def record_path(cluster: str) -> str:
 
 
 def look_script(cluster: str) -> str:
-    """Prints the record: number, `held` or `free`, seconds since the last beat, the holder."""
+    """Prints the record: number, state, seconds since the last beat, the holder."""
     return f"""
 f={quote(record_path(cluster))}
 [ -e "$f" ] || {{ echo '0 free 0'; exit 0; }}
@@ -78,8 +98,8 @@ printf '%s %s %s\\n%s\\n' "$number" "$state" "$(( $(date +%s) - $(stat -c %Y "$f
 """
 
 
-def take_script(cluster: str, number: int, holder: Holder) -> str:
-    """Writes the record, unless another run's heart beats or the number is not higher.
+def take_script(cluster: str, number: int, holder: Holder, over: str) -> str:
+    """Writes the record, unless it is another run's than `over`, or the number is not higher.
 
     A machine that the inventory has under two names finds its own record the second time.
     """
@@ -93,9 +113,9 @@ exec 9>guard
 flock -w 10 9
 if [ -e lock ]; then
   {{ read -r number; read -r state; read -r holder; }} <lock
-  age=$(( $(date +%s) - $(stat -c %Y lock) ))
   if [ "$number $holder" = {quote(f"{number} {holder.line()}")} ]; then exit 0; fi
-  if [ "$state" = held ] && [ "$age" -le {LIFE} ]; then exit {_HELD}; fi
+  case $holder in *{quote(json.dumps({"run": over})[1:-1])}*) state=free ;; esac
+  if [ "$state" != free ]; then exit {_HELD}; fi
   if [ "$number" -ge {number} ]; then exit {_BEHIND}; fi
 fi
 printf '%s\\nheld\\n%s\\n' {number} {quote(holder.line())} >lock.new
@@ -111,13 +131,16 @@ cd {quote(f"{FOLDER}/{cluster}")}
 exec 9>guard
 flock -w 10 9
 {{ read -r number; read -r state; read -r holder; }} <lock
-[ "$number" = {number} ] && [ "$state" = held ] || exit {_GONE}
+[ "$number" = {number} ] && [ "$state" != free ] || exit {_GONE}
 {change}
 """
 
 
 _BEAT_CHANGE = "touch lock"
-_FREE_CHANGE = """printf '%s\\nfree\\n%s\\n' "$number" "$holder" >lock.new
+
+
+def _state_change(state: State) -> str:
+    return f"""printf '%s\\n{state}\\n%s\\n' "$number" "$holder" >lock.new
 mv -f lock.new lock"""
 
 
@@ -127,7 +150,7 @@ def parse_record(host: str, text: str) -> Record:
     try:
         number, state, age = lines[0].split()
         holder: Mapping[str, str] = json.loads(lines[1]) if len(lines) > 1 and lines[1] else {}
-        return Record(host=host, number=int(number), held=state == "held", age=int(age), **holder)
+        return Record(host=host, number=int(number), state=State(state), age=int(age), **holder)
     except (ValueError, TypeError, IndexError) as error:
         raise ActionFailed(
             f"{host}: the lock's record cannot be read: {error}",
@@ -160,19 +183,22 @@ class ClusterLock:
         return list(self.workers.map(self._look, hosts))
 
     def take(self, holder: Holder) -> int:
-        """Take the lock on every host; gives its number.
+        """Take the lock on every host; gives its number. A run that was interrupted takes its
+        own anew.
 
-        Raises LockedError, naming the holder, when another run has it; nothing is kept then.
+        Raises LockedError, naming the holder, when another run has it, or when this one is
+        still at work; nothing is kept then.
         """
         records = self.look()
         for record in records:
-            if record.beats:
+            own = record.run == holder.run
+            if record.held and not (own and (not record.beats or gone(record.process))):
                 raise _locked(self.cluster, record)
         number = max(record.number for record in records) + 1
         hosts = sorted(self.hosts)
         taken: list[str] = []
         try:
-            self._take(hosts[0], number, holder)
+            self._take(hosts[0], number, holder, holder.run)
             taken.append(hosts[0])
             for host, error in self.workers.map(
                 lambda host: self._try_take(host, number, holder), hosts[1:]
@@ -188,13 +214,15 @@ class ClusterLock:
         self._heart.start()
         return number
 
-    def release(self) -> None:
-        """Give the lock back; a host that cannot be reached is told of."""
+    def leave(self, *, parked: bool) -> None:
+        """Give the lock back, or leave it `parked` for the run to be resumed; a host that
+        cannot be reached is told of."""
         self._ended.set()
         if self._heart is not None:
             self._heart.join(_DEADLINE)
         if self.number:
-            self._give_back(sorted(self.hosts), self.number)
+            state = State.PARKED if parked else State.FREE
+            self._give_back(sorted(self.hosts), self.number, state)
 
     def fence(self) -> Fence | None:
         """What jobs carry: the record and the number of this run; None before it is taken."""
@@ -225,7 +253,7 @@ class ClusterLock:
                 )
         number = max(record.number for record in records) + 1
         for host in sorted(self.hosts):
-            self._take(host, number, holder)
+            self._take(host, number, holder, run)
         self._give_back(sorted(self.hosts), number)
         return number
 
@@ -237,13 +265,14 @@ class ClusterLock:
 
     def _try_take(self, host: str, number: int, holder: Holder) -> tuple[str, NbopsError | None]:
         try:
-            self._take(host, number, holder)
+            self._take(host, number, holder, holder.run)
         except NbopsError as error:
             return host, error
         return host, None
 
-    def _take(self, host: str, number: int, holder: Holder) -> None:
-        outcome = self._run(host, take_script(self.cluster, number, holder), self._identity(host))
+    def _take(self, host: str, number: int, holder: Holder, over: str) -> None:
+        script = take_script(self.cluster, number, holder, over)
+        outcome = self._run(host, script, self._identity(host))
         if outcome.ok:
             return
         if outcome.status in {_HELD, _BEHIND}:
@@ -253,15 +282,15 @@ class ClusterLock:
             hint=f"{FOLDER} must be writable for root there",
         )
 
-    def _give_back(self, hosts: Sequence[str], number: int) -> None:
-        script = change_script(self.cluster, number, _FREE_CHANGE)
+    def _give_back(self, hosts: Sequence[str], number: int, state: State = State.FREE) -> None:
+        script = change_script(self.cluster, number, _state_change(state))
         for host, why in self.workers.map(lambda host: self._quietly(host, script), hosts):
             if why:
                 self.emit(
                     Note(
                         level="warning",
                         message=f"the lock stays on {host}: {why}",
-                        hint=f"it ends by itself {LIFE} s after the last heartbeat",
+                        hint="`nbops lock show` tells of it, `nbops lock break` frees it",
                         host=host,
                     )
                 )
@@ -299,6 +328,18 @@ def _locked(cluster: str, record: Record) -> LockedError:
     return LockedError(
         f"{cluster} is locked by `{record.command}` of {record.owner} since {record.since} "
         f"(run {record.run}, last sign {record.age} s ago on {record.host})",
-        hint="wait for it; if its computer is gone: "
-        f"`nbops lock break {record.run}` once there is no sign for {LIFE} s",
+        hint=_way_on(record),
+    )
+
+
+def _way_on(record: Record) -> str:
+    if record.beats:
+        return (
+            "wait for it; if its computer is gone: "
+            f"`nbops lock break {record.run}` once there is no sign for {LIFE} s"
+        )
+    return (
+        f"it was interrupted: on {record.owner.rpartition('@')[2] or 'its computer'},"
+        f" `nbops resume {record.run}` or `nbops abort {record.run}`; if that computer is lost,"
+        f" `nbops lock break {record.run}`"
     )

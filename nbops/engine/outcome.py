@@ -31,8 +31,9 @@ class Included:
 class TaskOutcome:
     """One task on one host, all items of its loop together.
 
-    `ignored` failures count as ok; `registered` is what `register` gives; `facts` and
-    `host_facts` are variables and facts that the action set.
+    `recalled`: it was done before the run was interrupted. `ignored` failures count as ok;
+    `registered` is what `register` gives; `facts` and `host_facts` are variables and facts
+    that the action set.
     """
 
     host: str
@@ -45,6 +46,7 @@ class TaskOutcome:
     fact_host: str = ""
     includes: list[Included] = field(default_factory=list)
     directives: list[Directive] = field(default_factory=list)
+    recalled: bool = False
 
     @property
     def failed(self) -> bool:

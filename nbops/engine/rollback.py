@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from nbops.base.errors import NbopsError, StuckError
 from nbops.base.events import Emit, Note, PhaseStarted
 from nbops.engine.batch import Batch
+from nbops.engine.past import Past
 from nbops.engine.scope import Scope
 from nbops.engine.strategy import Linear
 from nbops.engine.variables import PlayVariables
@@ -15,6 +16,7 @@ from nbops.journal.store import Journal
 from nbops.runbook.model import Block, Task
 
 PHASE = "rollback"
+_PASSES = 1000  # more often than a task runs within one compensation
 
 
 @dataclass(frozen=True)
@@ -31,16 +33,27 @@ class Compensation:
 class Compensations:
     """Everything that would have to be undone, in the order in which it was begun."""
 
-    def __init__(self, journal: Journal, emit: Emit) -> None:
+    def __init__(self, journal: Journal, emit: Emit, past: Past) -> None:
         self._journal = journal
         self._emit = emit
+        self._past = past
         self._noted: list[Compensation] = []
+        self._undoing = False
 
     def note(self, node: Task | Block, scope: Scope, hosts: Sequence[str], batch: Batch) -> None:
         """`node.rollback` is to run for these hosts when the run fails; on disk on return."""
         numbers = tuple(self._journal.note_compensation(node.path, host, {}) for host in hosts)
         play = PlayVariables(list(batch.play.layers), dict(batch.play.magic))
         self._noted.append(Compensation(numbers, node, scope, tuple(hosts), play))
+
+    def seal(self) -> None:
+        """Users work with what was done so far: it is not undone any more. On disk on return.
+
+        The way back seals nothing: it switches the 503 page off as well.
+        """
+        if not self._undoing:
+            self._journal.mark("sealed")
+            self._noted.clear()
 
     @property
     def any(self) -> bool:
@@ -52,12 +65,22 @@ class Compensations:
 
         Raises StuckError, naming every compensation that failed.
         """
+        self._undoing = True
+        self._journal.mark("undoing")
         self._emit(PhaseStarted(phase=PHASE))
         failed: list[str] = []
         for one in reversed(self._noted):
+            if all(self._past.undone(number) for number in one.numbers):
+                continue
             name = str(one.node.name or one.node.path)
             batch = Batch(one.hosts, linear.batch.states, one.play)
-            walker = replace(linear, batch=batch, phase=PHASE)
+            walker = replace(
+                linear,
+                batch=batch,
+                phase=PHASE,
+                first_pass=one.numbers[0] * _PASSES,
+                _passes={},
+            )
             try:
                 walker.nodes(one.node.rollback, one.hosts, one.scope)
             except NbopsError as error:

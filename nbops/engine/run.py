@@ -8,14 +8,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from nbops.base.command import Identity
-from nbops.base.errors import HostUnusable, NbopsError, RolledBack
+from nbops.base.errors import FenceRefused, HostUnusable, NbopsError, RefusedError, RolledBack
 from nbops.base.events import Bus, Note, RunEnded, RunStarted
 from nbops.base.retry import Stop
 from nbops.base.secret import Masker
@@ -25,7 +26,9 @@ from nbops.engine.connections import Connections
 from nbops.engine.handlers import Handlers
 from nbops.engine.hosts import Hosts
 from nbops.engine.lock import ClusterLock, Holder
+from nbops.engine.past import Aborted, NoPast, Past
 from nbops.engine.play import Match, Player
+from nbops.engine.process import this_process
 from nbops.engine.rollback import Compensations
 from nbops.engine.strategy import Choice, Linear, Loader
 from nbops.engine.variables import PlayVariables, VariableStore, World
@@ -36,13 +39,22 @@ from nbops.runbook.model import Runbook
 FORKS = 32
 
 
+class OnFailure(StrEnum):
+    """What becomes of a run that failed and could be undone."""
+
+    ROLLBACK = "rollback"
+    STOP = "stop"
+    ASK = "ask"
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
     """What is to be run, on what, and how.
 
     `cluster` is empty for a runbook that belongs to no cluster: then nothing is locked.
     `strict` runs connect to every host first and do nothing when one cannot be used;
-    otherwise an unreachable host is counted as Ansible counts it.
+    otherwise an unreachable host is counted as Ansible counts it. `past` is what the same run
+    did before it was interrupted.
     """
 
     run: str
@@ -57,6 +69,8 @@ class RunRequest:
     check: bool = False
     diff: bool = False
     forks: int = FORKS
+    past: Past = field(default_factory=NoPast)
+    on_failure: OnFailure = OnFailure.ROLLBACK
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +98,9 @@ class Run:
     bus: Bus
     stop: Stop
     masker: Masker
+    ask: Callable[[str], bool] = lambda _question: False
     lock: ClusterLock | None = None
+    _open: bool = False
 
     def execute(self) -> RunReport:
         """Carry it out. Never raises an NbopsError: the report holds it."""
@@ -115,12 +131,13 @@ class Run:
         self.bus(
             RunEnded(run=request.run, exit_code=code, seconds=seconds, recap=recap, message=message)
         )
-        self.journal.end(code, self.masker.text(message))
+        note = self.journal.leave if self._open else self.journal.end
+        note(code, self.masker.text(message))
         return RunReport(exit_code=code, recap=recap, seconds=seconds, error=error)
 
     def _guarded(self, hosts: Sequence[str], states: Hosts, workers: ThreadPoolExecutor) -> int:
         request = self.request
-        finished = False
+        self._open = self.journal.touched
         try:
             if request.strict:
                 unusable = self.connections.connect_all(hosts, request.forks, self.identity_of)
@@ -128,14 +145,21 @@ class Run:
                     raise HostUnusable.of([one.problems[0] for one in unusable])
             if request.cluster and not request.check:
                 self._take_lock(hosts, workers)
-            code = self._play(states, workers)
-            finished = True
+            try:
+                code = self._play(states, workers)
+                self._open = False
+            except (RolledBack, FenceRefused):
+                self._open = False
+                raise
+            except BaseException:
+                self._open = self.journal.touched and not request.check
+                raise
             return code
         finally:
             self.stop.lift()
             if self.lock is not None:
-                self.lock.release()
-            self.connections.close(sweep=finished)
+                self.lock.leave(parked=self._open)
+            self.connections.close(sweep=not self._open)
 
     def _take_lock(self, hosts: Sequence[str], workers: ThreadPoolExecutor) -> None:
         request = self.request
@@ -143,12 +167,12 @@ class Run:
             request.cluster, hosts, self.connections, self.identity_of, self.bus, workers
         )
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        holder = Holder(request.run, request.operator, request.command, since)
+        holder = Holder(request.run, request.operator, request.command, since, this_process())
         self.journal.lock_number(self.lock.take(holder))
 
     def _play(self, states: Hosts, workers: ThreadPoolExecutor) -> int:
         parts = self._parts(states)
-        undo = Compensations(self.journal, self.bus)
+        undo = Compensations(self.journal, self.bus, self.request.past)
         player = Player(
             parts=parts,
             hosts=states,
@@ -159,17 +183,44 @@ class Run:
             choice=self.request.choice,
             started=self.request.choice.start_at_task is None,
         )
-        for play in self.request.runbook.plays:
-            if not player.play(play):
-                break
-        if not player.lost:
+        why = self._play_all(player, undo)
+        if not why:
             return 0
         if undo.any and not self.request.check:
-            undo.run(self._undoing(parts, states, undo, workers))
-            lost = ", ".join(sorted(player.lost))
-            raise RolledBack(f"failed on {lost}, and everything that was begun was undone")
+            self._before_undoing(why)
+            back = replace(parts, past=self.request.past.of_the_way_back())
+            undo.run(self._undoing(back, states, undo, workers))
+            raise RolledBack(f"{why}, and everything that was begun was undone")
         only_unreachable = not any(counts["failed"] for counts in states.recap().values())
         return 4 if only_unreachable and not states.changed else 1
+
+    def _play_all(self, player: Player, undo: Compensations) -> str:
+        """All plays; gives why the run is to be undone, empty when it came to its end."""
+        try:
+            for play in self.request.runbook.plays:
+                if not player.play(play):
+                    break
+        except Aborted:
+            return f"run {self.request.run} was aborted"
+        except RefusedError as refused:
+            if not undo.any:
+                raise
+            self.bus(Note(level="error", message=str(refused), hint=refused.problems[0].hint or ""))
+            return str(refused)
+        return f"failed on {', '.join(sorted(player.lost))}" if player.lost else ""
+
+    def _before_undoing(self, why: str) -> None:
+        """Stop here, or ask, when that is wanted. Raises NbopsError to stop."""
+        wanted, past = self.request.on_failure, self.request.past
+        if past.aborting or past.undoing or wanted is OnFailure.ROLLBACK:
+            return
+        if wanted is OnFailure.ASK and self.ask(f"{why}. Go back to what was before?"):
+            return
+        raise NbopsError(
+            f"{why}; stopped there, as `on_failure: {wanted}` says",
+            hint=f"`nbops resume {self.request.run}` tries again from there,"
+            f" `nbops abort {self.request.run}` goes back",
+        )
 
     def _parts(self, states: Hosts) -> Parts:
         request = self.request
@@ -185,6 +236,7 @@ class Run:
             root=request.root,
             check=request.check,
             diff=request.diff,
+            past=request.past,
         )
 
     def _undoing(

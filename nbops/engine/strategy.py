@@ -38,6 +38,9 @@ class Undo(Protocol):
     def note(self, node: Task | Block, scope: Scope, hosts: Sequence[str], batch: Batch) -> None:
         """`node.rollback` is to run for these hosts when the run fails; on disk on return."""
 
+    def seal(self) -> None:
+        """What was done so far is not undone any more: users work with it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
@@ -61,6 +64,7 @@ class Linear:
     choice: Choice = field(default_factory=Choice)
     phase: str = ""
     started: bool = True
+    first_pass: int = 1
     _passes: dict[str, int] = field(default_factory=dict)
 
     def nodes(self, nodes: Sequence[Node], hosts: Sequence[str], scope: Scope) -> None:
@@ -111,7 +115,8 @@ class Linear:
         acting = hosts[:1] if once else hosts
         if task.rollback and not self.parts.check:
             self.undo.note(task, scope, acting, self.batch)
-        if task.action != "meta":
+        calls = self._calls(task, acting, scope)
+        if task.action != "meta" and any(call.recalled() is None for call in calls):
             self.parts.emit(
                 TaskStarted(
                     step=task.path,
@@ -122,7 +127,7 @@ class Linear:
                     handler=scope.handler,
                 )
             )
-        results = self._wave(task, acting, scope)
+        results = self._wave(calls)
         for outcome in results:
             self._take(outcome, task, scope, self._sharers() if once else [outcome.host])
         self._includes(task, results, scope, hosts if once else None)
@@ -136,10 +141,9 @@ class Linear:
     def _is_once(self, task: Task) -> bool:
         return self.parts.actions.action(task.action).spec.once
 
-    def _wave(self, task: Task, hosts: Sequence[str], scope: Scope) -> list[TaskOutcome]:
-        """The task on all hosts at once; the outcomes in the order of the hosts."""
-        self._passes[task.path] = self._passes.get(task.path, 0) + 1
-        calls = [
+    def _calls(self, task: Task, hosts: Sequence[str], scope: Scope) -> list[Call]:
+        self._passes[task.path] = self._passes.get(task.path, self.first_pass - 1) + 1
+        return [
             Call(
                 task=task,
                 scope=scope,
@@ -152,6 +156,9 @@ class Linear:
             )
             for host in hosts
         ]
+
+    def _wave(self, calls: Sequence[Call]) -> list[TaskOutcome]:
+        """A task on all its hosts at once; the outcomes in the order of the hosts."""
         if len(calls) == 1:
             return [run_task(calls[0])]
         futures = [self.workers.submit(run_task, call) for call in calls]
@@ -216,12 +223,15 @@ class Linear:
             self.nodes(nodes, list(everyone or members), inside)
 
     def _directives(self, results: Sequence[TaskOutcome], scope: Scope) -> None:
-        asked = [(one.host, what) for one in results for what in one.directives]
-        for host, directive in asked:
+        asked = [(one, what) for one in results for what in one.directives]
+        for one, directive in asked:
             if isinstance(directive, MarkMaintenance):
-                self.parts.emit(MaintenanceMark(on=directive.on, host=host))
+                if not one.recalled:
+                    self.parts.emit(MaintenanceMark(on=directive.on, host=one.host))
+                if not directive.on:
+                    self.undo.seal()
             elif isinstance(directive, Meta):
-                self._meta(host, directive.what)
+                self._meta(one.host, directive.what)
         if any(isinstance(what, Meta) and what.what == "flush_handlers" for _, what in asked):
             self.flush(Scope(scope.around[:1]))
 

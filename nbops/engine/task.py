@@ -19,11 +19,19 @@ from nbops.runbook.model import Task
 
 
 def run_task(call: Call) -> TaskOutcome:
-    """Do a task on a host, with all items of its loop.
+    """Do a task on a host, with all items of its loop; or recall what it gave.
 
     Raises what ends the whole run: Interrupted, RefusedError, FenceRefused, a journal that
-    cannot be written. All else becomes the outcome.
+    cannot be written, Aborted. All else becomes the outcome.
     """
+    kept = call.recalled()
+    if kept is None:
+        kept = _done(call)
+        call.keep(kept)
+    return kept
+
+
+def _done(call: Call) -> TaskOutcome:
     variables = call.parts.store.of_task(call.host, call.scope, call.play)
     started = time.monotonic()
     try:

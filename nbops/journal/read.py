@@ -51,6 +51,17 @@ def history(path: Path, *, cluster: str | None = None, most: int = 50) -> list[P
         return [PastRun(**dict(row)) for row in database.execute(sql, (*values, most))]
 
 
+def unfinished_runs(path: Path, *, inventory: Path | None = None) -> list[PastRun]:
+    """The runs that did not come to their end, newest first; of one inventory when it is
+    given."""
+    named = str(inventory.absolute()) if inventory else ""
+    return [
+        one
+        for one in history(path, most=100_000)
+        if one.ended_at is None and (not named or one.inventory == named)
+    ]
+
+
 def find_run(path: Path, name: str) -> PastRun:
     """The run of this id, or of which this is the only beginning.
 

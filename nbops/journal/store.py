@@ -119,12 +119,14 @@ def _bring_up(database: sqlite3.Connection, found: int) -> None:
 class Journal:
     """Writes what a run is about to do and what came of it.
 
-    With `again` the run is in the journal already, and goes on.
+    With `again` the run is in the journal already, and goes on. `touched` tells whether any
+    effect was begun.
     """
 
     def __init__(self, path: Path, entry: RunEntry, *, again: bool = False) -> None:
         self.path = path
         self.run = entry.run
+        self.touched = again
         self._database = open_database(path)
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._broken: NbopsError | None = None
@@ -154,6 +156,7 @@ class Journal:
 
     def intend(self, step: StepId, action: str, effect: str) -> None:
         """Note that this effect is about to begin; returns when that is on disk."""
+        self.touched = True
         self._put(
             "INSERT INTO effects (run, step, host, action, effect, intended_at)"
             " VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING",

@@ -11,6 +11,7 @@ from typing import Any
 
 from nbops.journal.store import open_database
 
+PROCESS = "process "
 Place = tuple[str, str, int]
 
 
@@ -20,7 +21,8 @@ class Unfinished:
 
     `outcomes` holds what tasks gave, by path, host and pass; `open_effects` the step ids of
     effects that were begun and have no recorded end; `compensated` the numbers of what has
-    been undone. `undoing` tells that the way back had begun.
+    been undone. `undoing` tells that the way back had begun, `sealed` that users work with
+    what was done. `processes` are those that carried it out.
     """
 
     run: str
@@ -31,6 +33,7 @@ class Unfinished:
     compensated: frozenset[int] = frozenset()
     undoing: bool = False
     sealed: bool = False
+    processes: tuple[str, ...] = ()
 
 
 def unfinished(path: Path, run: str) -> Unfinished:
@@ -44,7 +47,7 @@ def unfinished(path: Path, run: str) -> Unfinished:
         kept = rows("SELECT path, host, pass, outcome FROM outcomes WHERE run=?")
         begun = rows("SELECT step FROM effects WHERE run=? AND ended_at IS NULL")
         undone = rows("SELECT number FROM compensations WHERE run=? AND done_at IS NOT NULL")
-        marks = {name for (name,) in rows("SELECT name FROM marks WHERE run=?")}
+        marks = [name for (name,) in rows("SELECT name FROM marks WHERE run=?")]
     return Unfinished(
         run=run,
         plan=plan,
@@ -54,4 +57,5 @@ def unfinished(path: Path, run: str) -> Unfinished:
         compensated=frozenset(number for (number,) in undone),
         undoing="undoing" in marks,
         sealed="sealed" in marks,
+        processes=tuple(mark.removeprefix(PROCESS) for mark in marks if mark.startswith(PROCESS)),
     )

@@ -31,7 +31,8 @@ class ActionSpec:
 
     `free_form` names the argument that a plain text stands for (`command: uptime`).
     `local` actions never connect to the host. `effect` is NONE when the action changes
-    nothing on hosts. `check` tells what it does in check mode. `returns` maps the keys of
+    nothing on hosts. An action that is not `repeatable` is not done a second time when nobody
+    can say whether it was done. `check` tells what it does in check mode. `returns` maps the keys of
     its result to what they hold.
     """
 
@@ -44,6 +45,7 @@ class ActionSpec:
     once: bool = False
     flow: bool = False
     effect: Effect = Effect.JOB
+    repeatable: bool = True
     check: str = "full"
     returns: Mapping[str, str] = field(default_factory=dict)
 

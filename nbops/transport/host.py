@@ -18,6 +18,7 @@ from nbops.base.errors import (
     HostFault,
     HostUnusable,
     Interrupted,
+    JobLost,
     NbopsError,
 )
 from nbops.base.events import Emit, Note
@@ -148,7 +149,7 @@ class HostSession:
                 self.kill(command.step, command.identity)
                 raise self._too_late(command) from None
             except JobMissing:
-                raise ConnectionLost(
+                raise JobLost(
                     f"{self._host}: the job {command.step} began and left no end: the machine "
                     "restarted, or the job was killed; what it did is not known",
                     hint=f"look at {self._host} before it is run again",

@@ -8,7 +8,7 @@ import pytest
 
 from nbops.base.errors import RefusedError
 from nbops.cli import lock
-from nbops.engine.lock import LIFE, Record
+from nbops.engine.lock import LIFE, Record, State
 from tests.cli.cli_told import Nbops
 
 
@@ -16,7 +16,7 @@ def held(host: str, age: int = 3) -> Record:
     return Record(
         host=host,
         number=4,
-        held=True,
+        state=State.HELD,
         run="R1",
         owner="eve@desk",
         command="deploy",
@@ -64,7 +64,10 @@ def test_a_run_that_lives_is_named() -> None:
 
 def test_of_a_run_without_a_sign_the_way_out_is_told() -> None:
     words = lock.summary([held("a", LIFE + 1)])
-    assert words.endswith(f"no sign for {LIFE + 1} s; `nbops lock break R1` frees it")
+    assert words.endswith(
+        f"interrupted, no sign for {LIFE + 1} s;"
+        " `nbops resume`, `nbops abort` or `nbops lock break R1`"
+    )
 
 
 def test_show_tells_what_each_host_knows(nbops: Nbops, records: list[Record]) -> None:

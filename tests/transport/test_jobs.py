@@ -12,6 +12,7 @@ from nbops.base.command import Command
 from nbops.base.errors import (
     ActionFailed,
     ConnectionLost,
+    JobLost,
     DeadlineExceeded,
     FenceRefused,
     Interrupted,
@@ -246,7 +247,7 @@ def test_a_job_of_before_a_restart_is_lost_not_running(make_pool: MakePool) -> N
     pid.write_text(" ".join(words) + "\n")
     later = make_pool(run="reboot").session(LOCAL)
     assert later.look(STEP).state is JobState.LOST
-    with pytest.raises(ConnectionLost, match="not known"):
+    with pytest.raises(JobLost, match="not known"):
         later.run(job("sleep 20"))
     os.killpg(leader, 9)
     waiter.join(10)
@@ -255,12 +256,12 @@ def test_a_job_of_before_a_restart_is_lost_not_running(make_pool: MakePool) -> N
 def _ignore_loss(session: HostSession) -> None:
     try:
         session.run(job("sleep 20"))
-    except ConnectionLost:
+    except JobLost:
         return
 
 
 def test_a_job_whose_processes_were_killed_by_another_is_lost(session: HostSession) -> None:
-    with pytest.raises(ConnectionLost, match="not known"):
+    with pytest.raises(JobLost, match="not known"):
         session.run(job("kill -9 $PPID; sleep 0.2; kill -9 $$"))
     assert session.look(STEP).state is JobState.LOST
 

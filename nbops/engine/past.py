@@ -1,0 +1,160 @@
+"""What was done before the run was interrupted: it is taken over, never done again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from nbops.actions.api import MarkMaintenance, Meta
+from nbops.base.events import Status
+from nbops.engine.outcome import Included, TaskOutcome
+from nbops.journal.store import as_json
+
+
+class Aborted(Exception):
+    """The walk has come to where the interrupted run stood; now everything is undone."""
+
+
+class Past(Protocol):
+    """An earlier part of the same run."""
+
+    @property
+    def aborting(self) -> bool:
+        """Whether nothing further is to be done, and what is open is to be ended."""
+
+    @property
+    def undoing(self) -> bool:
+        """Whether the way back had begun."""
+
+    def of_the_way_back(self) -> Past:
+        """The same for the way back: what failed of it is done again."""
+
+    def outcome(self, path: str, host: str, number: int, *, final: bool) -> TaskOutcome | None:
+        """What a task gave on a host the `number`th time; None when it has to be done.
+
+        `final` tells that no `rescue` is around it: its failure is tried anew, unless the way
+        back had begun.
+        """
+
+    def open_effects(self, path: str, host: str) -> list[str]:
+        """The step ids of effects of a task on a host that were begun and not concluded."""
+
+    def undone(self, number: int) -> bool:
+        """Whether this compensation was done."""
+
+
+class NoPast:
+    """The past of a run that has only just begun."""
+
+    aborting = False
+    undoing = False
+
+    def of_the_way_back(self) -> NoPast:
+        """There is none either."""
+        return self
+
+    def outcome(self, path: str, host: str, number: int, *, final: bool) -> TaskOutcome | None:
+        """None: everything has to be done."""
+        del path, host, number, final
+        return None
+
+    def open_effects(self, path: str, host: str) -> list[str]:
+        """None at all."""
+        del path, host
+        return []
+
+    def undone(self, number: int) -> bool:
+        """Nothing was."""
+        del number
+        return False
+
+
+@dataclass(frozen=True)
+class Interruption:
+    """The past of a run that goes on, or is undone."""
+
+    outcomes: Mapping[tuple[str, str, int], Mapping[str, Any]] = field(repr=False)
+    effects: frozenset[str] = frozenset()
+    compensated: frozenset[int] = frozenset()
+    undoing: bool = False
+    aborting: bool = False
+
+    def of_the_way_back(self) -> Interruption:
+        """See `Past`."""
+        return replace(self, aborting=False, undoing=False)
+
+    def outcome(self, path: str, host: str, number: int, *, final: bool) -> TaskOutcome | None:
+        """See `Past`."""
+        document = self.outcomes.get((path, host, number))
+        if document is None:
+            return None
+        found = recalled(host, document)
+        lost = found.status in {Status.FAILED, Status.UNREACHABLE} and not found.ignored
+        if lost and final and not self.undoing and not self.aborting:
+            return None
+        return found
+
+    def open_effects(self, path: str, host: str) -> list[str]:
+        """See `Past`."""
+        return sorted(step for step in self.effects if step.startswith(f"{path}/{host}/"))
+
+    def undone(self, number: int) -> bool:
+        """See `Past`."""
+        return number in self.compensated
+
+
+def document_of(
+    outcome: TaskOutcome, mask: Callable[[dict[str, Any]], dict[str, Any]]
+) -> dict[str, Any] | None:
+    """An outcome as plain data, if it can be had back from it just as it is.
+
+    None when it holds a secret (the journal keeps none) or something that JSON has no word
+    for: the task is then done again, and finds its effects done.
+    """
+    directives = [_directive(one) for one in outcome.directives]
+    document = {
+        "status": str(outcome.status),
+        "registered": outcome.registered,
+        "changed": outcome.changed,
+        "ignored": outcome.ignored,
+        "facts": outcome.facts,
+        "host_facts": outcome.host_facts,
+        "fact_host": outcome.fact_host,
+        "includes": [[one.file, dict(one.variables)] for one in outcome.includes],
+        "directives": directives,
+    }
+    if None in directives or mask(document) != document:
+        return None
+    return document if json.loads(as_json(document)) == document else None
+
+
+def recalled(host: str, document: Mapping[str, Any]) -> TaskOutcome:
+    """The outcome that `document_of` made a document of."""
+    return TaskOutcome(
+        host=host,
+        status=Status(document["status"]),
+        registered=dict(document["registered"]),
+        changed=document["changed"],
+        ignored=document["ignored"],
+        facts=dict(document["facts"]),
+        host_facts=dict(document["host_facts"]),
+        fact_host=document["fact_host"],
+        includes=[Included(file, values) for file, values in document["includes"]],
+        directives=[
+            Meta(one["meta"]) if "meta" in one else MarkMaintenance(one["maintenance"])
+            for one in document["directives"]
+        ],
+        recalled=True,
+    )
+
+
+def _directive(one: object) -> dict[str, Any] | None:
+    match one:
+        case Meta(what=what):
+            return {"meta": what}
+        case MarkMaintenance(on=on):
+            return {"maintenance": on}
+        case _:
+            return None
