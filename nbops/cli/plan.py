@@ -57,7 +57,7 @@ def as_text(plays: Sequence[PlannedPlay], *, tasks: bool, hosts: bool) -> str:
 def _play(
     play: Play, match: Match, tags: tuple[str, ...], skip_tags: tuple[str, ...]
 ) -> PlannedPlay:
-    pattern = ":".join(play.hosts) if isinstance(play.hosts, list) else str(play.hosts)
+    pattern = ",".join(play.hosts) if isinstance(play.hosts, list) else str(play.hosts)
     nodes = (*play.pre_tasks, *play.tasks, *play.post_tasks)
     return PlannedPlay(
         name=str(play.name or pattern),

@@ -70,14 +70,15 @@ def run(
 def _list(
     runbook: Path, inventory: Path, choice: Choice, output: Output, *, tasks: bool, hosts: bool
 ) -> None:
-    from nbops.cli import plan, wire
+    from nbops.cli import foresee, plan, wire
     from nbops.inventory.load import load_inventory
     from nbops.inventory.pattern import match_hosts
-    from nbops.runbook.load import load_runbook
 
-    known = load_inventory(inventory)
+    known = load_inventory(inventory, (runbook.parent,))
+    loaded = runbooks.load(runbook, inventory, wire.catalog())
+    foresee.check_hosts(loaded, known, choice.limit)
     plays = plan.planned(
-        load_runbook(runbook, wire.catalog()),
+        loaded,
         lambda pattern: match_hosts(known, pattern, choice.limit),
         words(choice.tags),
         words(choice.skip_tags),

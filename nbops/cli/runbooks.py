@@ -1,15 +1,22 @@
-"""Where a runbook is found when it is called by its name."""
+"""Where a runbook is found when it is called by its name, and what the user adds to it."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nbops
-from nbops.base.errors import UsageError
+from nbops.base.errors import Place, Problem, UsageError
 from nbops.base.yamlpos import did_you_mean
 
+if TYPE_CHECKING:
+    from nbops.runbook.model import Runbook
+    from nbops.runbook.spec import Catalog
+
 _ENDINGS = (".yml", ".yaml")
+_HOOKS = "hooks"
+_WHEN = ("before", "after")
 
 
 def find(name: str, inventory: Path) -> Path:
@@ -32,6 +39,62 @@ def find(name: str, inventory: Path) -> Path:
     known = sorted({one for folder in folders for one in names(folder)})
     hint = did_you_mean(name, known) or f"there are: {', '.join(known) or 'none'}"
     raise UsageError(f"there is no runbook `{name}`", hint=hint)
+
+
+def load(path: Path, inventory: Path, catalog: Catalog) -> Runbook:
+    """The runbook in a file, with the user's hooks around it when it is called by its name.
+
+    Raises UsageError with everything that is wrong in it, in its hooks and what they import.
+    """
+    from nbops.runbook.load import load_runbook
+
+    before, after = hooks(path, inventory)
+    return load_runbook(path, catalog, overlay=overlay(path, inventory), before=before, after=after)
+
+
+def overlay(path: Path, inventory: Path) -> tuple[Path, ...]:
+    """The folders whose files replace those that this runbook imports: the user's own, for
+    one that comes with nbops."""
+    own = beside(inventory)
+    return (own,) if _is_in(path, shipped()) and own.is_dir() else ()
+
+
+def hooks(path: Path, inventory: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """The user's runbooks to play before and after this one: `hooks/before-NAME.yml` and
+    `hooks/after-NAME.yml` in `runbooks/` beside the inventory.
+
+    They belong to runbooks that are found by name. Raises UsageError when the name of a file
+    there is that of no runbook's hook.
+    """
+    own = beside(inventory)
+    if not any(_is_in(path, folder) for folder in (own, shipped())):
+        return (), ()
+    folder = own / _HOOKS
+    _check_hooks(folder, {*names(own), *names(shipped())})
+    found = (_files(folder, f"{when}-{path.stem}") for when in _WHEN)
+    before, after = found
+    return before, after
+
+
+def _files(folder: Path, stem: str) -> tuple[Path, ...]:
+    there = [folder / f"{stem}{ending}" for ending in _ENDINGS]
+    return tuple(path for path in there if path.is_file())[:1]
+
+
+def _check_hooks(folder: Path, known: set[str]) -> None:
+    valid = {f"{when}-{name}" for when in _WHEN for name in known}
+    problems = []
+    for stem in names(folder):
+        hint = did_you_mean(stem, valid)
+        if stem not in valid and (hint or stem.startswith(tuple(f"{when}-" for when in _WHEN))):
+            place = Place(str(_files(folder, stem)[0]), 1)
+            problems.append(Problem(f"`{stem}` is the hook of no runbook", place, hint))
+    if problems:
+        raise UsageError.of(problems)
+
+
+def _is_in(path: Path, folder: Path) -> bool:
+    return path.resolve().parent == folder.resolve()
 
 
 def names(folder: Path) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 from nbops.actions.builtin import BUILTIN
 from nbops.actions.registry import Registry
 from nbops.base.command import Identity
-from nbops.base.errors import Place, UsageError
-from nbops.base.events import Bus, Observer
+from nbops.base.errors import Place, Problem, UsageError
+from nbops.base.events import Bus, Note, Observer
 from nbops.base.ids import new_run_id
 from nbops.base.retry import Stop
 from nbops.base.secret import Masker, Secret
+from nbops.cli import runbooks
+from nbops.cli.foresee import check_choice, check_hosts
 from nbops.engine.connections import Connections
 from nbops.engine.hosts import Hosts
 from nbops.engine.includes import include_loader
@@ -41,7 +43,6 @@ from nbops.nocobase.settings import (
 )
 from nbops.report.choose import observer
 from nbops.runbook.expr import Templar
-from nbops.runbook.load import load_runbook
 from nbops.runbook.model import Runbook
 from nbops.transport.endpoint import Endpoint
 from nbops.transport.pool import Pool
@@ -90,19 +91,22 @@ def run(options: RunOptions) -> int:
 
     Raises an NbopsError when the run ended before or outside its plays.
     """
-    cluster = Cluster(options.inventory, options.extra_vars)
+    cluster = Cluster(options.inventory, options.extra_vars, (options.runbook.parent,))
     actions = catalog()
-    runbook = load_runbook(options.runbook, actions)
+    runbook = runbooks.load(options.runbook, options.inventory, actions)
     if options.strict and cluster.settings is None:
         raise UsageError(
             f"{cluster.path}: no `{VARIABLE}:` settings",
             hint="`nbops init` writes an inventory that has them",
         )
-    for play in runbook.plays:
-        if isinstance(play.hosts, str) and "{{" not in play.hosts:
-            match_hosts(cluster.inventory, play.hosts, options.limit)
+    warnings = [
+        *cluster.inventory.warnings,
+        *check_hosts(runbook, cluster.inventory, options.limit),
+        *check_choice(runbook, options.tags, options.skip_tags, options.start_at_task),
+    ]
     prepared = _prepare(options, cluster, actions, runbook)
     try:
+        warn(prepared.bus, warnings)
         report = prepared.execute()
     finally:
         prepared.bus.close()
@@ -112,18 +116,31 @@ def run(options: RunOptions) -> int:
     return report.exit_code
 
 
+def warn(bus: Bus, warnings: Iterable[Problem]) -> None:
+    """Tell what is not wrong enough to stop for."""
+    for one in warnings:
+        bus(Note(level="warning", message=str(one), hint=one.hint or ""))
+
+
 class Cluster:
     """An inventory with everything that is read of it before hosts are contacted.
+
+    `also` are folders whose `group_vars/` and `host_vars/` count as well: the runbook's.
 
     Raises UsageError, with every problem of its kind at once, from whatever is asked first.
     """
 
-    def __init__(self, path: Path, extra_vars: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        extra_vars: Mapping[str, Any] | None = None,
+        also: Sequence[Path] = (),
+    ) -> None:
         self.path = path
         self.masker = Masker()
         self._extra = dict(extra_vars or {})
         self._templar = Templar()
-        self.inventory: Inventory = _with_roles(load_inventory(path))
+        self.inventory: Inventory = _with_roles(load_inventory(path, also))
 
     @cached_property
     def settings(self) -> ClusterSettings | None:
@@ -245,7 +262,7 @@ def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: 
             Pool(run_id, stop=stop, emit=bus, fence_of=fence_of), cluster.endpoint
         ),
         match=lambda pattern: match_hosts(cluster.inventory, pattern, options.limit),
-        load=include_loader(actions, root),
+        load=include_loader(actions, root, runbooks.overlay(options.runbook, options.inventory)),
         identity_of=cluster.root_identity,
         bus=bus,
         stop=stop,

@@ -13,13 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nbops.base.errors import Place
+from nbops.base.errors import Place, UsageError
 from nbops.base.yamlpos import YamlMap, YamlSeq, did_you_mean, place_of
 from nbops.runbook import keywords
 from nbops.runbook.expr import is_template
 from nbops.runbook.keywords import KEYWORDS, Where
 from nbops.runbook.kinds import convert
-from nbops.runbook.model import Node, Play, Runbook
+from nbops.runbook.model import Node, Play, Runbook, Task
 from nbops.runbook.reading import Reading, Source
 from nbops.runbook.spec import Catalog
 from nbops.runbook.tasks import common, known, nodes, tasks_of_file, tasks_under
@@ -28,32 +28,58 @@ from nbops.runbook.whole import check_plays
 _SECTIONS = ("pre_tasks", "tasks", "post_tasks")
 
 
-def load_runbook(path: Path, catalog: Catalog, *, overlay: Sequence[Path] = ()) -> Runbook:
-    """The runbook in a file. Files of the same name in `overlay` replace those it imports.
+def load_runbook(
+    path: Path,
+    catalog: Catalog,
+    *,
+    overlay: Sequence[Path] = (),
+    before: Sequence[Path] = (),
+    after: Sequence[Path] = (),
+) -> Runbook:
+    """The runbook in a file. Files of the same name in `overlay` replace those it imports;
+    the plays of the runbooks `before` and `after` it are played with it.
 
     Raises UsageError with everything that is wrong in it and in what it imports.
     """
     reading = Reading(catalog, path.parent, tuple(overlay))
-    source = Source(reading, path)
-    plays = _plays(source)
+    files = (*before, path, *after)
+    plays = [play for file in files for play in _plays(Source(reading, file))]
     check_plays(plays, reading)
     reading.finish()
     return Runbook(file=path, plays=tuple(plays), files=tuple(reading.files))
 
 
 def load_tasks(
-    path: Path, catalog: Catalog, prefix_path: str, *, root: Path | None = None
+    path: Path,
+    catalog: Catalog,
+    prefix_path: str,
+    *,
+    root: Path | None = None,
+    overlay: Sequence[Path] = (),
 ) -> tuple[Node, ...]:
     """The tasks in a file, for an include in the run; their paths are `prefix_path.0` and on.
 
-    `root` is the folder that nothing may lead out of (default: the file's own). Raises
-    UsageError with everything that is wrong.
+    `root` is the folder that nothing may lead out of (default: the file's own), `overlay` as
+    for `load_runbook`. Raises UsageError with everything that is wrong.
     """
-    reading = Reading(catalog, root or path.parent)
+    reading = Reading(catalog, root or path.parent, tuple(overlay))
     source = Source(reading, path)
     found = nodes(tasks_of_file(source), f"{prefix_path}.", source)
     reading.finish()
     return found
+
+
+def find_tasks(
+    name: str, catalog: Catalog, task: Task, *, root: Path, overlay: Sequence[Path] = ()
+) -> Path:
+    """The file that a task includes under this name. Raises UsageError when it may not."""
+    reading = Reading(catalog, root, tuple(overlay))
+    file = Path(task.place.file) if task.place else task.folder
+    path = Source(reading, task.folder / file.name).find(name, task.place, "tasks")
+    reading.finish()
+    if path is None:
+        raise UsageError(f"`{name}`: no such file of tasks", place=task.place)
+    return path
 
 
 def load_vars(path: Path) -> YamlMap:

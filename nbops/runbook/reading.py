@@ -140,7 +140,10 @@ class Source:
     def find(self, name: str, place: Place | None, sub: str = "") -> Path | None:
         """The path of a file beside this one, in `sub` there, or in the runbook's folder."""
         reading = self.reading
-        folders = (*reading.overlay, self.folder, self.folder / sub, reading.root)
+        own = any(self.folder.resolve().is_relative_to(one.resolve()) for one in reading.overlay)
+        over = [folder / part for folder in reading.overlay for part in ("", sub)]
+        here = [self.folder, self.folder / sub]
+        folders = ([*here, *over] if own else [*over, *here]) + [reading.root]
         path = reading.look(name, folders)
         if isinstance(path, Outside):
             hint = "files of a runbook stand in its folder or below"
