@@ -8,12 +8,13 @@ from typing import Any
 from nbops.actions.api import Action
 from nbops.nocobase.steps.balancer import BalancerConfigure
 from nbops.nocobase.steps.database import DatabaseCreate, DatabaseServer
-from nbops.nocobase.steps.node import Configure, Pull
+from nbops.nocobase.steps.node import Configure, PullNode
 from nbops.nocobase.steps.preflight import Preflight
 from nbops.nocobase.steps.redis import RedisServer
 from nbops.nocobase.steps.release import ReleaseRecord
 from nbops.nocobase.steps.sign_in import SignIn
-from nbops.nocobase.steps.start import Autostart, StartNode, StopNode
+from nbops.nocobase.steps.start import StartNode
+from nbops.nocobase.steps.stop import Autostart, StopNode
 from nbops.nocobase.steps.verify import Verify
 from nbops.nocobase.steps.wait import WaitNode
 
@@ -24,7 +25,7 @@ NOCOBASE_ACTIONS: Sequence[Action[Any]] = (
     DatabaseCreate(),
     RedisServer(),
     Configure(),
-    Pull(),
+    PullNode(),
     StartNode(),
     WaitNode(),
     Autostart(),

@@ -8,7 +8,7 @@ from typing import Any
 
 from nbops.base.command import Text
 from nbops.base.secret import reveal
-from nbops.nocobase.cluster import Cluster, Member, cluster_of
+from nbops.nocobase.cluster import Cluster, Endpoint, Member, cluster_of
 from nbops.nocobase.environment import (
     FIRST,
     FURTHER,
@@ -21,6 +21,8 @@ from nbops.nocobase.environment import Start as Stage
 from nbops.nocobase.runtimes.api import NodePlan, Runtime
 from nbops.nocobase.runtimes.kinds import runtime
 
+APP_PACKAGE = "create-nocobase-app"
+
 
 @dataclass(frozen=True)
 class Here:
@@ -28,9 +30,18 @@ class Here:
 
     cluster: Cluster
     runtime: Runtime
-    plan: NodePlan
+    plans: tuple[NodePlan, ...]
     shared_storage: bool
     release: Mapping[str, Any] | None = field(repr=False)
+
+    @property
+    def plan(self) -> NodePlan:
+        """What is wanted of the node's first app: image, folder and storage are those of all."""
+        return self.plans[0]
+
+    def apps(self) -> tuple[tuple[Endpoint, NodePlan], ...]:
+        """Every app of the node: where it is reached, and what is wanted of it."""
+        return tuple(zip(self.cluster.me.endpoints, self.plans, strict=True))
 
     @property
     def recorded_digest(self) -> str:
@@ -49,7 +60,7 @@ def here(variables: Mapping[str, Any]) -> Here:
     return Here(
         cluster=cluster,
         runtime=runtime_of(me),
-        plan=node_plan(cluster, me),
+        plans=node_plans(cluster, me),
         shared_storage=me.part("storage").get("kind") == "shared",
         release=cluster.fact(me.host, "nocobase_release"),
     )
@@ -60,32 +71,59 @@ def runtime_of(node: Member) -> Runtime:
     return runtime(str(node.part("runtime").get("kind") or "compose"))
 
 
-def node_plan(cluster: Cluster, node: Member) -> NodePlan:
-    """What is wanted on a node of the cluster."""
-    folder = str(node.part("runtime").get("dir") or "/opt/nocobase")
-    normal = node_environment(cluster, node, FURTHER)
+def node_plans(cluster: Cluster, node: Member) -> tuple[NodePlan, ...]:
+    """What is wanted on a node of the cluster, one plan for each of its apps."""
+    return tuple(_plan(cluster, node, app) for app in node.endpoints)
+
+
+def _plan(cluster: Cluster, node: Member, app: Endpoint) -> NodePlan:
+    settings = node.part("runtime")
+    home = str(settings.get("dir") or "/opt/nocobase")
+    normal = node_environment(cluster, node, FURTHER, app.port)
+    first = node_environment(cluster, node, FIRST, app.port)
+    several = str(settings.get("cluster_mode") or "1") != "1"
     return NodePlan(
         cluster=cluster.name,
         host=node.host,
-        image=f"{node.settings['image']}:{node.settings['version']}",
-        folder=folder,
-        storage=str(node.part("storage").get("path") or f"{folder}/storage"),
-        port=node.port,
+        home=home,
+        folder=home if app.instance == 1 else f"{home}/{app.instance}",
+        storage=str(node.part("storage").get("path") or f"{home}/storage"),
+        port=app.port,
         environment=render_env_file(normal),
-        first_environment=render_env_file(node_environment(cluster, node, FIRST)),
+        first_environment=render_env_file(first),
         app_key=normal["APP_KEY"],
-        several=str(node.part("runtime").get("cluster_mode") or "1") != "1",
+        several=several,
+        instance=app.instance,
+        **_source(node, settings),
     )
 
 
-def node_environment(cluster: Cluster, node: Member, stage: Stage) -> dict[str, Text]:
-    """The variables of a node's app for one way of starting it."""
+def _source(node: Member, runtime: Mapping[str, Any]) -> dict[str, str]:
+    """What runs, and where it comes from."""
+    version = str(node.settings["version"])
+    if runtime.get("kind") != "pm2":
+        return {"image": f"{node.settings['image']}:{version}"}
+    version = version.removesuffix("-full")
+    package: Mapping[str, Any] = runtime.get("package") or {}
+    return {
+        "image": f"{APP_PACKAGE}@{version}",
+        "user": str(runtime.get("user") or "nocobase"),
+        "package": str(package.get("source") or "").replace("{version}", version),
+        "sha256": str((package.get("sha256") or {}).get(version) or ""),
+    }
+
+
+def node_environment(
+    cluster: Cluster, node: Member, stage: Stage, port: int | None = None
+) -> dict[str, Text]:
+    """The variables of a node's app for one way of starting it; `port` is that of one of
+    several apps on the node."""
     databases = cluster.group("database")
     addresses = Addresses(
         database=databases[0].address if databases else "",
         redis={member.host: member.address for member in cluster.group("redis")},
     )
-    return environment(node.settings, addresses, stage)
+    return environment(node.settings, addresses, stage, port)
 
 
 def expected_plugins(cluster: Cluster, node: Member) -> tuple[str, ...]:
@@ -101,5 +139,6 @@ def environment_fingerprint(cluster: Cluster) -> str:
 
 def node_files(cluster: Cluster, node: Member) -> dict[str, str]:
     """Every file of a node's configuration, by its path, with what is secret in it."""
-    files = runtime_of(node).files(node_plan(cluster, node))
-    return {file.path: reveal(file.content) for file in files}
+    files = runtime_of(node).files
+    plans = node_plans(cluster, node)
+    return {file.path: reveal(file.content) for plan in plans for file in files(plan)}

@@ -40,6 +40,19 @@ _VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z]+(\.[0-9A-Za-z-]+)*)?
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+def _package_source(value: str) -> str:
+    no_control(value)
+    if not value.endswith((".tar.gz", ".tgz", ".tar.zst")):
+        raise wrong(f"{value!r} is no .tar.gz, .tgz or .tar.zst")
+    if "://" in value and not re.match("https?://[^@]+$", value):
+        raise wrong("a package's address is http://… or https://…, without a password")
+    if "{version}" not in value:
+        raise wrong(
+            f"{value!r} is the same for every version", "write `{version}` where the version stands"
+        )
+    return value
+
+
 class Registry(Section):
     """Credentials of the registry that holds the image."""
 
@@ -48,6 +61,18 @@ class Registry(Section):
     )
     username: Line = Field(description="the user's name there")
     password: Source = Field(description="where the password or token comes from")
+
+
+class Package(Section):
+    """A packed app folder, for hosts that reach no package registry."""
+
+    source: Annotated[str, AfterValidator(_package_source)] = Field(
+        description="a .tar.gz or .tar.zst on this computer, relative to the inventory, or an"
+        " http(s) address; `{version}` stands for the version"
+    )
+    sha256: dict[str, Annotated[str, matching(r"[0-9a-f]{64}", "64 hex digits")]] = Field(
+        default_factory=dict, description="the checksum of the package of each version"
+    )
 
 
 class Runtime(Section):
@@ -81,6 +106,13 @@ class Runtime(Section):
     registry: Registry | None = Field(
         default=None, description="credentials of the image's registry"
     )
+    package: Package | None = Field(
+        default=None, description="for `kind: pm2`: the packed app; default: the npm registry"
+    )
+    user: Annotated[str, matching(r"[a-z_][a-z0-9_-]{0,30}", "a user's name")] = Field(
+        default="nocobase",
+        description="for `kind: pm2`: whom the app runs as; made where it is missing",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Runtime:
@@ -93,7 +125,7 @@ class Runtime(Section):
     @property
     def serves(self) -> bool:
         """Whether requests are sent to this node: a WORKER_MODE without `!` takes none."""
-        return not self.worker_mode or "!" in self.worker_mode
+        return not self.worker_mode or "!" in self.worker_mode.strip().split(",")
 
 
 class Database(Section):

@@ -9,7 +9,7 @@ import yaml
 
 from nbops.base.secret import Secret
 from nbops.nocobase.plans import here
-from nbops.nocobase.runtimes.api import ImageState, NodePlan, NodeState, Start
+from nbops.nocobase.runtimes.api import ImageState, NodePlan, NodeState, Pull, Start
 from nbops.nocobase.runtimes.compose import Compose, compose_file, registry, repository
 
 Variables = Callable[..., Mapping[str, Any]]
@@ -115,14 +115,15 @@ def test_an_image_of_no_registry_is_named_by_its_id() -> None:
     assert COMPOSE.read_image("") == ImageState()
 
 
-def test_a_recorded_image_is_pulled_by_its_digest() -> None:
-    script = COMPOSE.pull_script("reg:5000/a/b:1.0", "sha256:bb", "")
+def test_a_recorded_image_is_pulled_by_its_digest(plan: NodePlan) -> None:
+    script = COMPOSE.pull_script(replace(plan, image="reg:5000/a/b:1.0"), Pull("sha256:bb"))
     assert "docker pull reg:5000/a/b@sha256:bb" in script
     assert "docker tag reg:5000/a/b@sha256:bb reg:5000/a/b:1.0" in script
 
 
-def test_a_login_leaves_no_password_behind() -> None:
-    script = COMPOSE.pull_script("reg:5000/a/b:1.0", "", "ann o'")
+def test_a_login_leaves_no_password_behind(plan: NodePlan) -> None:
+    there = replace(plan, image="reg:5000/a/b:1.0")
+    script = COMPOSE.pull_script(there, Pull(user="ann o'"))
     assert "--password-stdin reg:5000" in script
     assert "--username 'ann o'\"'\"''" in script
     assert 'rm -rf "$DOCKER_CONFIG"' in script

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,16 +17,22 @@ from nbops.nocobase.files import Wanted
 
 @dataclass(frozen=True)
 class NodePlan:
-    """All that a runtime needs to know of one node.
+    """All that a runtime needs to know of one app on a node.
 
-    `environment` is the node's env file in normal service, `first_environment` the one of a
-    start that may install or migrate (one process, upgrade not skipped). `image` is a
-    repository with its tag. `several` tells that normal service means several processes.
+    `environment` is the app's env file in normal service, `first_environment` the one of a
+    start that may install or migrate (one process, upgrade not skipped). `image` names what
+    runs: an image with its tag, or a package with its version. `several` tells that normal
+    service means several processes. `instance` counts the apps of the host from 1; each has
+    a `folder` of its own, which for the first is the host's own (`home`). `user` is whom the
+    app runs as where the runtime lets one choose. `package` is where the app of this version
+    comes from (a file on this computer, or an http address; empty: the package registry) and
+    `sha256` what it must be.
     """
 
     cluster: str
     host: str
     image: str
+    home: str
     folder: str
     storage: str
     port: int
@@ -33,6 +40,26 @@ class NodePlan:
     first_environment: Secret = field(repr=False)
     app_key: Text = field(repr=False)
     several: bool = False
+    instance: int = 1
+    user: str = "root"
+    package: str = ""
+    sha256: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the app is called on its host; no cluster's name has a dot."""
+        number = "" if self.instance == 1 else f".{self.instance}"
+        return f"nocobase-{self.cluster}{number}"
+
+    @property
+    def version(self) -> str:
+        """The version of what runs."""
+        return re.split("[:@]", self.image)[-1]
+
+    @property
+    def upload(self) -> str:
+        """The file on this computer that the app comes from; empty when there is none."""
+        return "" if re.match("https?://", self.package) else self.package
 
 
 class Start(StrEnum):
@@ -84,6 +111,17 @@ class ImageState:
         return digest in {self.image, *(one.rpartition("@")[2] for one in self.digests)}
 
 
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """How an image is brought to a node: exactly that of `digest` when one is given; with a
+    `user` of the registry, whose password is read from standard input; from `staged`, where
+    the plan's `upload` lies on the host."""
+
+    digest: str = ""
+    user: str = ""
+    staged: str = ""
+
+
 class Runtime(Protocol):
     """A kind of runtime. Its methods are plain functions from arguments to text and back."""
 
@@ -91,21 +129,24 @@ class Runtime(Protocol):
     def kind(self) -> str:
         """Its name in the inventory."""
 
+    @property
+    def folder_mode(self) -> int:
+        """The mode of a node's folders."""
+
     def files(self, plan: NodePlan) -> Sequence[Wanted]:
-        """The files that a node needs, in the order in which they are written."""
+        """The files that an app needs, in the order in which they are written."""
 
     def configuration(self, plan: NodePlan) -> str:
         """The fingerprint of all that a start depends on."""
 
-    def image_script(self, image: str) -> str:
+    def image_script(self, plan: NodePlan) -> str:
         """Prints what the node holds for this image."""
 
     def read_image(self, output: str) -> ImageState:
         """The answer of `image_script`."""
 
-    def pull_script(self, image: str, digest: str, user: str) -> str:
-        """Fetches the image; exactly that of `digest` when one is given. With a user, the
-        password is read from standard input."""
+    def pull_script(self, plan: NodePlan, pull: Pull) -> str:
+        """Brings the image to the node, while an older one serves."""
 
     def state_script(self, plan: NodePlan) -> str:
         """Prints what runs on the node."""
@@ -124,6 +165,19 @@ class Runtime(Protocol):
 
     def log_script(self, plan: NodePlan, lines: int, since: str = "") -> str:
         """Prints the last lines of the app's log (0: all) from a start on."""
+
+    def instances_script(self, plan: NodePlan) -> str:
+        """Prints the names of the cluster's apps that this runtime has on the host, whether
+        they run or not; nothing, with success, on a host without this runtime."""
+
+    def remove_script(self, name: str, grace: int) -> str:
+        """Stops an app by its name and removes it; harmless when it is not there."""
+
+
+def names_of(plan: NodePlan, output: str) -> list[str]:
+    """The names in an answer of `instances_script` that are apps of the plan's cluster."""
+    ours = re.compile(rf"nocobase-{re.escape(plan.cluster)}(\.\d+)?")
+    return [name for name in output.split() if ours.fullmatch(name)]
 
 
 def fingerprint(plan: NodePlan, files: Sequence[Text]) -> str:

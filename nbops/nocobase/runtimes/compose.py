@@ -14,7 +14,7 @@ import yaml
 
 from nbops.base.command import quote
 from nbops.nocobase.files import Wanted
-from nbops.nocobase.runtimes.api import ImageState, NodePlan, NodeState, Start, fingerprint
+from nbops.nocobase.runtimes.api import ImageState, NodePlan, NodeState, Pull, Start, fingerprint
 
 STORAGE_INSIDE = "/app/nocobase/storage"
 _HEAD = "# Written by nbops; what is changed here by hand is put back by the next deploy.\n"
@@ -39,6 +39,7 @@ class Compose:
     """The runtime `compose`."""
 
     kind = "compose"
+    folder_mode = 0o700
 
     def files(self, plan: NodePlan) -> Sequence[Wanted]:
         """Both environments and the compose file, readable by root only."""
@@ -52,8 +53,9 @@ class Compose:
         """The fingerprint of all that a start depends on."""
         return _configuration(plan)
 
-    def image_script(self, image: str) -> str:
+    def image_script(self, plan: NodePlan) -> str:
         """Prints id and digests, or nothing when the image is not there."""
+        image = plan.image
         form = quote("{{.Id}}{{range .RepoDigests}} {{.}}{{end}}")
         return f"""\
 id=$(docker image ls --quiet {quote(image)}) || exit 1
@@ -65,17 +67,18 @@ id=$(docker image ls --quiet {quote(image)}) || exit 1
         words = output.split()
         return ImageState(words[0], tuple(words[1:])) if words else ImageState()
 
-    def pull_script(self, image: str, digest: str, user: str) -> str:
+    def pull_script(self, plan: NodePlan, pull: Pull) -> str:
         """Pulls by the tag, or by the digest, which is then given the tag."""
-        login = _login(image, user) if user else ""
-        if not digest:
+        image = plan.image
+        login = _login(image, pull.user) if pull.user else ""
+        if not pull.digest:
             return f"{login}docker pull {quote(image)}\n"
-        exact = quote(f"{repository(image)}@{digest}")
+        exact = quote(f"{repository(image)}@{pull.digest}")
         return f"{login}docker pull {exact} && docker tag {exact} {quote(image)}\n"
 
     def state_script(self, plan: NodePlan) -> str:
         """Prints one line of fields, or nothing when there is no container."""
-        only = quote(f"name=^/{container(plan)}$")
+        only = quote(f"name=^/{plan.name.replace('.', '[.]')}$")
         return f"""\
 id=$(docker container ls -aq --no-trunc --filter {only}) || exit 1
 [ -z "$id" ] || docker container inspect --format {quote(_STATE)} "$id"
@@ -110,7 +113,7 @@ id=$(docker container ls -aq --no-trunc --filter {only}) || exit 1
 
     def stop_script(self, plan: NodePlan, grace: int) -> str:
         """The policy first: a container that is killed must not come back."""
-        name = quote(container(plan))
+        name = quote(plan.name)
         return (
             f"docker update --restart no {name} >/dev/null && docker stop --time {grace} {name}\n"
         )
@@ -118,18 +121,31 @@ id=$(docker container ls -aq --no-trunc --filter {only}) || exit 1
     def come_back_script(self, plan: NodePlan, on: bool) -> str:
         """Sets the restart policy of the container that is there."""
         policy = "unless-stopped" if on else "no"
-        return f"docker update --restart {policy} {quote(container(plan))}\n"
+        return f"docker update --restart {policy} {quote(plan.name)}\n"
 
     def log_script(self, plan: NodePlan, lines: int, since: str = "") -> str:
         """The container's output, both streams as one."""
         tail = f" --tail {lines}" if lines else ""
         after = f" --since {quote(since)}" if since else ""
-        return f"docker logs{tail}{after} {quote(container(plan))} 2>&1\n"
+        return f"docker logs{tail}{after} {quote(plan.name)} 2>&1\n"
 
+    def instances_script(self, plan: NodePlan) -> str:
+        """The containers that bear the cluster's label."""
+        label = quote(f"label=nbops.cluster={plan.cluster}")
+        return f"""\
+command -v docker >/dev/null 2>&1 || exit 0
+docker container ls --all --filter {label} --format {quote("{{.Names}}")}
+"""
 
-def container(plan: NodePlan) -> str:
-    """The container's name on its host."""
-    return f"nocobase-{plan.cluster}"
+    def remove_script(self, name: str, grace: int) -> str:
+        """The policy first, as for a stop; then the container goes."""
+        exact = quote(f"name=^/{name.replace('.', '[.]')}$")
+        return f"""\
+id=$(docker container ls -aq --no-trunc --filter {exact}) || exit 1
+[ -n "$id" ] || exit 0
+docker update --restart no "$id" >/dev/null && docker stop --time {grace} "$id" &&
+    docker rm "$id"
+"""
 
 
 def compose_file(plan: NodePlan) -> str:
@@ -142,7 +158,9 @@ def compose_file(plan: NodePlan) -> str:
             "nbops.configuration": _configuration(plan),
         },
     }
-    document = {"name": f"nocobase-{plan.cluster.lower()}", "services": {"app": service}}
+    number = "" if plan.instance == 1 else str(plan.instance)
+    project = f"nocobase{number}-{plan.cluster.lower()}"
+    document = {"name": project, "services": {"app": service}}
     return _HEAD + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
 
 
@@ -154,7 +172,7 @@ def _configuration(plan: NodePlan) -> str:
 def _service(plan: NodePlan) -> dict[str, object]:
     return {
         "image": _plain(plan.image),
-        "container_name": container(plan),
+        "container_name": plan.name,
         "hostname": re.sub("[^A-Za-z0-9-]", "-", plan.host)[:63],
         "pull_policy": "never",
         "restart": "no",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from nbops.actions.api import ActionContext, Result
 from nbops.base.command import LONG_DEADLINE, Effect, quote
 from nbops.base.errors import ActionFailed
 from nbops.base.secret import reveal
 from nbops.nocobase.files import different, diffs, put_script, stage
 from nbops.nocobase.plans import Here, here
-from nbops.nocobase.runtimes.api import ImageState
+from nbops.nocobase.runtimes.api import ImageState, Pull
 from nbops.runbook.spec import ActionSpec, NoArgs
 
 
@@ -25,15 +27,13 @@ class Configure:
     )
 
     def run(self, _args: NoArgs, ctx: ActionContext) -> Result:
-        """Files of mode 0600 in a folder of mode 0700, replaced only when different."""
+        """Files that only root reads, replaced only when different."""
         node = here(ctx.vars)
-        changed = different(ctx, node.runtime.files(node.plan))
+        files = [file for plan in node.plans for file in node.runtime.files(plan)]
+        changed = different(ctx, files)
         shown = diffs(ctx, changed)
-        folders = f"install -d -m 700 {quote(node.plan.folder)}\n"
-        if not node.shared_storage:
-            folders += f"mkdir -p {quote(node.plan.storage)}\n"
         if changed and not ctx.check:
-            outcome = ctx.act(f"set -e\n{folders}{put_script(stage(ctx, changed))}")
+            outcome = ctx.act(f"set -e\n{_folders(node)}{put_script(stage(ctx, changed))}")
             if not outcome.ok:
                 raise ActionFailed(
                     f"cannot write the configuration on {ctx.host}: {outcome.err.strip()}"
@@ -45,7 +45,13 @@ class Configure:
         )
 
 
-class Pull:
+def _folders(node: Here) -> str:
+    folders = " ".join(quote(plan.folder) for plan in node.plans)
+    made = f"install -d -m {node.runtime.folder_mode:o} {folders}\n"
+    return made if node.shared_storage else f"{made}mkdir -p {quote(node.plan.storage)}\n"
+
+
+class PullNode:
     """Brings the image to the node."""
 
     spec = ActionSpec(
@@ -69,18 +75,18 @@ class Pull:
         login = node.cluster.part("runtime").get("registry") or {}
         user = str(login.get("username") or "")
         outcome = ctx.act(
-            node.runtime.pull_script(node.plan.image, digest, user),
+            node.runtime.pull_script(node.plan, Pull(digest, user, _upload(node, ctx))),
             stdin=reveal(login["password"]).encode() if user else None,
             deadline=LONG_DEADLINE,
             idle=True,
-            watch=Layers(ctx).watch,
+            watch=Progress(ctx).watch,
         )
         held = look(node, ctx) if outcome.ok else ImageState()
         if not held.there:
             raise ActionFailed(
                 f"{ctx.host} cannot pull {node.plan.image}: {_last_line(outcome.err)}",
-                hint="check `image` and `version` in the inventory, and that the host reaches"
-                " the registry",
+                hint="check `image`, `version` and `runtime.package` in the inventory, and that the"
+                " host reaches the registry",
             )
         if digest and not held.is_digest(digest):
             raise ActionFailed(
@@ -89,8 +95,26 @@ class Pull:
         return _result(node, held, changed=True)
 
 
-class Layers:
-    """Says how many of an image's layers are there, from what a pull prints."""
+def _upload(node: Here, ctx: ActionContext) -> str:
+    """Sends the package that lies on this computer; gives its path on the host.
+
+    Raises ActionFailed when it is not there.
+    """
+    if not node.plan.upload:
+        return ""
+    path = Path(str(ctx.vars.get("inventory_dir") or ".")) / Path(node.plan.upload).expanduser()
+    if not path.is_file():
+        raise ActionFailed(
+            f"there is no package {path}",
+            hint="`runtime.package.source` names the packed app of each version",
+        )
+    ctx.progress(f"sending {path.name}")
+    return ctx.stage(path)
+
+
+class Progress:
+    """Says how far a pull is: the words of a script of nbops, or how many of an image's
+    layers are there."""
 
     def __init__(self, ctx: ActionContext) -> None:
         self._ctx = ctx
@@ -104,6 +128,8 @@ class Layers:
         before = len(self._done), len(self._known)
         for line in lines:
             layer, _, word = line.partition(b": ")
+            if layer == b"nbops":
+                self._ctx.progress(word.decode(errors="replace"))
             if word.startswith((b"Pulling fs layer", b"Waiting", b"Already exists", b"Pull comp")):
                 self._known.add(layer)
             if word.startswith((b"Already exists", b"Pull complete")):
@@ -114,11 +140,13 @@ class Layers:
 
 def look(node: Here, ctx: ActionContext) -> ImageState:
     """The image as the node holds it. Raises ActionFailed when the runtime does not answer."""
-    outcome = ctx.probe(node.runtime.image_script(node.plan.image))
+    outcome = ctx.probe(node.runtime.image_script(node.plan))
     if not outcome.ok:
         raise ActionFailed(
             f"{node.runtime.kind} does not answer on {ctx.host}: {_last_line(outcome.err)}",
-            hint=f"on {ctx.host}: `systemctl status docker`",
+            hint=f"on {ctx.host}: `systemctl status docker`"
+            if node.runtime.kind == "compose"
+            else "",
         )
     return node.runtime.read_image(outcome.out)
 

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from nbops.actions.api import ActionContext, Result
 from nbops.base.command import Effect
+from nbops.nocobase.cluster import Endpoint
 from nbops.nocobase.health import (
     HEALTH_PATH,
     INFO_PATH,
@@ -20,8 +21,8 @@ from nbops.nocobase.health import (
 )
 from nbops.nocobase.http import ask_script, read_answers
 from nbops.nocobase.plans import Here, here
-from nbops.nocobase.runtimes.api import NodeState, Start
-from nbops.nocobase.steps.start import node_state
+from nbops.nocobase.runtimes.api import NodePlan, NodeState, Start
+from nbops.nocobase.steps.start import node_state, started
 from nbops.nocobase.waiting import Verdict, Wait
 from nbops.runbook.spec import ActionSpec, Args
 
@@ -60,34 +61,48 @@ class WaitNode:
     def run(self, args: WaitArgs, ctx: ActionContext) -> Result:
         """Looks twice a second; the reason of a failure is the state that does not pass."""
         node = here(ctx.vars)
-        wait = Wait(node.cluster.app_version, args.silence, args.limit, time.monotonic)
         began = time.monotonic()
-        said = ""
-        while True:
-            state, health, version = see(node, ctx)
-            if ctx.check and not health.up:
+        version: str | None = None
+        for app, plan in started(node):
+            wait = Wait(node.cluster.app_version, args.silence, args.limit, time.monotonic)
+            state, version, verdict = _watch(node, app, plan, wait, ctx)
+            if verdict is Verdict.WAIT:
                 return Result(skipped=True, msg="the app does not run")
-            verdict = wait.look(state, health, version)
-            if verdict is not Verdict.WAIT:
-                break
-            if wait.reason != said:
-                said = wait.reason
-                ctx.progress(said)
-            ctx.stop.sleep(_PAUSE)
-        seconds = round(time.monotonic() - began, 1)
-        if verdict is Verdict.READY:
-            return Result(values={"version": version, "seconds": seconds})
-        log = _log(node, ctx)
-        return Result(
-            failed=True,
-            msg=_why(node, state, wait.reason, log),
-            values={"version": version, "seconds": seconds, "log": log},
-        )
+            if verdict is Verdict.HOPELESS:
+                log = _log(node, plan, ctx)
+                return Result(
+                    failed=True,
+                    msg=_why(node, app, state, wait.reason, log),
+                    values={"version": version, "seconds": _since(began), "log": log},
+                )
+        return Result(values={"version": version, "seconds": _since(began)})
 
 
-def _why(node: Here, state: NodeState, reason: str, log: Sequence[str]) -> str:
+def _watch(
+    node: Here, app: Endpoint, plan: NodePlan, wait: Wait, ctx: ActionContext
+) -> tuple[NodeState, str | None, Verdict]:
+    """Looks until the wait is over; in check mode once, and WAIT when the app is not up."""
+    said = ""
+    while True:
+        state, health, version = see(node, ctx, app, plan)
+        if ctx.check and not health.up:
+            return state, version, Verdict.WAIT
+        verdict = wait.look(state, health, version)
+        if verdict is not Verdict.WAIT:
+            return state, version, verdict
+        if wait.reason != said:
+            said = wait.reason
+            ctx.progress(said if app.instance == 1 else f"{app.name}: {said}")
+        ctx.stop.sleep(_PAUSE)
+
+
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 1)
+
+
+def _why(node: Here, app: Endpoint, state: NodeState, reason: str, log: Sequence[str]) -> str:
     """What went wrong, what to do about it, and what the app itself says."""
-    lines = [f"NocoBase does not come up on {node.plan.host}: {reason}"]
+    lines = [f"NocoBase does not come up on {app.name}: {reason}"]
     if way := advice(reason):
         lines.append(f"  {way}")
     if state.start is Start.FIRST and node.release is None:
@@ -101,17 +116,24 @@ def _why(node: Here, state: NodeState, reason: str, log: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def see(node: Here, ctx: ActionContext) -> tuple[NodeState, HealthReport, str | None]:
-    """What runs on the node, how it says it is, and which version it says it has."""
-    state = node_state(node, ctx)
-    me = node.cluster.me.endpoints[0]
-    urls = (f"{me.here}{HEALTH_PATH}", f"{me.here}{INFO_PATH}")
-    health, info = read_answers(ctx.probe(ask_script(urls)).out, len(urls))
+def see(
+    node: Here,
+    ctx: ActionContext,
+    app: Endpoint | None = None,
+    plan: NodePlan | None = None,
+) -> tuple[NodeState, HealthReport, str | None]:
+    """What runs of one app of the node (default: the first), how it says it is, and which
+    version it says it has."""
+    state = node_state(node, ctx, plan)
+    base = (app or node.cluster.me.endpoints[0]).here
+    health, info = read_answers(
+        ctx.probe(ask_script((base + HEALTH_PATH, base + INFO_PATH))).out, 2
+    )
     return state, read_health(health.status, health.body), read_version(info.body)
 
 
-def _log(node: Here, ctx: ActionContext) -> list[str]:
-    outcome = ctx.probe(node.runtime.log_script(node.plan, _LOG_LINES))
+def _log(node: Here, plan: NodePlan, ctx: ActionContext) -> list[str]:
+    outcome = ctx.probe(node.runtime.log_script(plan, _LOG_LINES))
     return telling(outcome.out.splitlines())
 
 

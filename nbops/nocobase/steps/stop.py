@@ -1,0 +1,113 @@
+"""Actions that stop the apps of a node, and let them come back by themselves or not."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from nbops.actions.api import ActionContext, Result
+from nbops.base.errors import ActionFailed
+from nbops.nocobase.plans import Here, here
+from nbops.nocobase.runtimes.api import Runtime, names_of
+from nbops.nocobase.runtimes.kinds import all_runtimes
+from nbops.nocobase.steps.start import node_state, started
+from nbops.runbook.spec import ActionSpec, Args
+
+
+class StopArgs(Args):
+    """The arguments of `nocobase_stop`."""
+
+    grace: int = Field(60, ge=0, description="Seconds that the app has to finish its requests.")
+    surplus: bool = Field(
+        False,
+        description="Only what the inventory does not name any more on this host: an app of"
+        " another runtime, or beyond `instances`. It is removed.",
+    )
+
+
+class StopNode:
+    """Stops the app, and keeps it from coming back by itself."""
+
+    spec = ActionSpec(
+        name="nocobase_stop",
+        args=StopArgs,
+        summary="Stop the node; it does not come back by itself until nbops started it.",
+        example="- nocobase_stop:\n    grace: 120\n",
+        returns={"stopped": "Names of what was stopped, as the host knows it."},
+    )
+
+    def run(self, args: StopArgs, ctx: ActionContext) -> Result:
+        """Nothing is done where nothing runs, or could come back. What the inventory does not
+        name any more is stopped as well: it would serve an old version beside the new."""
+        node = here(ctx.vars)
+        scripts: list[str] = []
+        stopped: list[str] = []
+        for plan in () if args.surplus else node.plans:
+            state = node_state(node, ctx, plan)
+            if state.there and (state.running or state.comes_back):
+                scripts.append(node.runtime.stop_script(plan, args.grace))
+                stopped.append(plan.name)
+        for kind, name in surplus(node, ctx):
+            scripts.append(kind.remove_script(name, args.grace))
+            stopped.append(name)
+        if not ctx.check:
+            for script in scripts:
+                outcome = ctx.act(script, deadline=args.grace + 120)
+                if not outcome.ok:
+                    raise ActionFailed(
+                        f"the app cannot be stopped on {ctx.host}: {outcome.err.strip()}"
+                    )
+        return Result(changed=bool(stopped), values={"stopped": stopped})
+
+
+def surplus(node: Here, ctx: ActionContext) -> list[tuple[Runtime, str]]:
+    """Apps of the cluster on this host that the inventory does not name any more: of another
+    runtime, or beyond `instances`. Raises ActionFailed when a runtime does not answer."""
+    wanted = {plan.name for plan in node.plans}
+    found: list[tuple[Runtime, str]] = []
+    for kind in all_runtimes():
+        outcome = ctx.probe(kind.instances_script(node.plan))
+        if not outcome.ok:
+            raise ActionFailed(f"{kind.kind} does not answer on {ctx.host}: {outcome.err.strip()}")
+        kept = wanted if kind.kind == node.runtime.kind else set()
+        names = names_of(node.plan, outcome.out)
+        found += [(kind, name) for name in names if name not in kept]
+    return found
+
+
+class AutostartArgs(Args):
+    """The arguments of `nocobase_autostart`."""
+
+    enabled: bool = Field(True, description="Whether the app starts by itself with the machine.")
+
+
+class Autostart:
+    """Lets a node come back by itself, or not."""
+
+    spec = ActionSpec(
+        name="nocobase_autostart",
+        args=AutostartArgs,
+        summary="Let the node come back after a crash or a reboot; off until nbops started it.",
+        example="- nocobase_autostart:\n    enabled: true\n",
+    )
+
+    def run(self, args: AutostartArgs, ctx: ActionContext) -> Result:
+        """Refused for a node that does not run: it could come back unbidden."""
+        node = here(ctx.vars)
+        changed = False
+        for app, plan in started(node) if args.enabled else node.apps():
+            state = node_state(node, ctx, plan)
+            if state.comes_back == args.enabled or (not state.there and not args.enabled):
+                continue
+            if ctx.check and not state.there:
+                continue
+            if args.enabled and not state.running:
+                raise ActionFailed(
+                    f"the app does not run on {app.name}, so it may not come back by itself",
+                    hint="`nocobase_start` and `nocobase_wait` come first",
+                )
+            changed = True
+            if not ctx.check:
+                outcome = ctx.act(node.runtime.come_back_script(plan, args.enabled))
+                if not outcome.ok:
+                    raise ActionFailed(f"{app.name}: {outcome.err.strip()}")
+        return Result(changed=changed)
