@@ -39,7 +39,7 @@ def lint(
         list[str] | None,
         typer.Argument(
             metavar="[RUNBOOK…]",
-            help="Files, or names in runbooks/; all in ./runbooks when none is named.",
+            help="Files, or names in runbooks/; all there, with hooks/ and tasks/, when none is named.",
             show_default=False,
         ),
     ] = None,
@@ -48,24 +48,33 @@ def lint(
 
     Exit code 2 when one does not load, 1 when there are findings.
     """
-    from nbops.cli import wire
-    from nbops.runbook.lint import lint as findings_in
-    from nbops.runbook.load import load_runbook
-
-    catalog = wire.catalog()
     files = _runbooks(names or [])
-    findings: list[Finding] = []
-    problems: list[Problem] = []
+    findings: dict[Finding, None] = {}
+    problems: dict[Problem, None] = {}
     for path in files:
         try:
-            findings += findings_in(load_runbook(path, catalog), catalog)
+            findings.update(dict.fromkeys(_findings(path)))
         except UsageError as error:
-            problems += error.problems
-    _tell(findings, files, output)
+            problems.update(dict.fromkeys(error.problems))
+    _tell(list(findings), files, output)
     if problems:
         raise UsageError.of(problems)
     if findings:
         raise typer.Exit(1)
+
+
+def _findings(path: Path) -> list[Finding]:
+    """What is found in a runbook, or in a file of tasks beside runbooks."""
+    from nbops.cli import wire
+    from nbops.runbook import lint
+    from nbops.runbook.load import holds_tasks, load_runbook
+
+    catalog = wire.catalog()
+    root = path.parent.parent if path.parent.name in {"tasks", runbooks.HOOKS} else path.parent
+    if holds_tasks(path):
+        return lint.lint_tasks(path, root, catalog)
+    own = (root,) if path.parent.name == runbooks.HOOKS else ()
+    return lint.lint(load_runbook(path, catalog, overlay=own), catalog)
 
 
 def schema(
@@ -88,7 +97,8 @@ def _runbooks(names: list[str]) -> list[Path]:
     if names:
         return [runbooks.find(name, inventory) for name in names]
     folder = runbooks.beside(inventory)
-    found = [runbooks.find(name, inventory) for name in runbooks.names(folder)]
+    parts = (folder, folder / runbooks.HOOKS, folder / "tasks")
+    found = [path for part in parts for path in runbooks.files(part)]
     if not found:
         raise UsageError(
             f"there are no runbooks in ./{folder}", hint="name the files: `nbops lint FILE…`"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nbops.runbook.spec import Catalog
 
 _ENDINGS = (".yml", ".yaml")
-_HOOKS = "hooks"
+HOOKS = "hooks"
 _WHEN = ("before", "after")
 
 
@@ -69,7 +69,7 @@ def hooks(path: Path, inventory: Path) -> tuple[tuple[Path, ...], tuple[Path, ..
     own = beside(inventory)
     if not any(_is_in(path, folder) for folder in (own, shipped())):
         return (), ()
-    folder = own / _HOOKS
+    folder = own / HOOKS
     _check_hooks(folder, {*names(own), *names(shipped())})
     found = (_files(folder, f"{when}-{path.stem}") for when in _WHEN)
     before, after = found
@@ -99,9 +99,14 @@ def _is_in(path: Path, folder: Path) -> bool:
 
 def names(folder: Path) -> list[str]:
     """The names of the runbooks in a folder, sorted."""
+    return [path.stem for path in files(folder)]
+
+
+def files(folder: Path) -> list[Path]:
+    """The YAML files in a folder, by name."""
     if not folder.is_dir():
         return []
-    return sorted(path.stem for path in folder.iterdir() if path.suffix in _ENDINGS)
+    return sorted(path for path in folder.iterdir() if path.suffix in _ENDINGS)
 
 
 def beside(inventory: Path) -> Path:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import os
 import socket
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from nbops.actions.builtin import BUILTIN
 from nbops.actions.registry import Registry
@@ -24,7 +28,9 @@ from nbops.cli.foresee import check_choice, check_hosts
 from nbops.engine.connections import Connections
 from nbops.engine.hosts import Hosts
 from nbops.engine.includes import include_loader
-from nbops.engine.run import FORKS, Run, RunRequest
+from nbops.engine.past import NoPast
+from nbops.engine.process import this_process
+from nbops.engine.run import FORKS, OnFailure, Run, RunRequest
 from nbops.engine.strategy import Choice
 from nbops.engine.variables import VariableStore, World
 from nbops.inventory.connection import SshDefaults, become_of, endpoint_of, endpoints_of
@@ -32,6 +38,7 @@ from nbops.inventory.load import load_inventory
 from nbops.inventory.model import ALL, Group, Inventory
 from nbops.inventory.pattern import match_hosts
 from nbops.journal.store import Journal, RunEntry, as_json, journal_path
+from nbops.journal.unfinished import PROCESS
 from nbops.nocobase.actions import NOCOBASE_ACTIONS
 from nbops.nocobase.settings import (
     ROLES,
@@ -48,6 +55,7 @@ from nbops.transport.endpoint import Endpoint
 from nbops.transport.pool import Pool
 
 if TYPE_CHECKING:
+    from nbops.cli.again import Again
     from nbops.transport.session import Fence
 
 
@@ -55,7 +63,8 @@ if TYPE_CHECKING:
 class RunOptions:
     """What the user asked for on the command line, for every command that runs a runbook.
 
-    `strict` commands do nothing at all when one host of the inventory cannot be used.
+    `strict` commands do nothing at all when one host of the inventory cannot be used. `again`
+    is the interrupted run with which this one goes on.
     """
 
     command: str
@@ -74,6 +83,8 @@ class RunOptions:
     plain: bool = False
     verbosity: int = 0
     yes: bool = False
+    on_failure: OnFailure = OnFailure.ROLLBACK
+    again: Again | None = None
 
 
 def catalog() -> Registry:
@@ -83,7 +94,11 @@ def catalog() -> Registry:
 
 def operator() -> str:
     """Who runs this: `user@computer`."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def run(options: RunOptions) -> int:
@@ -220,14 +235,19 @@ def _with_roles(inventory: Inventory) -> Inventory:
 
 
 def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: Runbook) -> Run:
-    run_id, stop, root = new_run_id(), Stop(), options.runbook.parent
+    run_id = options.again.run if options.again else new_run_id()
+    stop, root = Stop(), options.runbook.parent
     settings = cluster.settings
     magic = _magic(options, run_id, root) | {"nbops_places": _places(settings)}
     world = cluster.world(magic)
     cluster.check_endpoints()
     name = settings.common.cluster if settings else ""
     forks = options.forks or (settings.common.ssh.forks if settings else None) or FORKS
-    journal = Journal(journal_path(), _entry(options, run_id, name, runbook, cluster))
+    entry = _entry(options, run_id, name, runbook, cluster)
+    if options.again:
+        options.again.check(entry)
+    journal = Journal(journal_path(), entry, again=options.again is not None)
+    journal.mark(f"{PROCESS}{this_process()}")
     shown: Observer = observer(json=options.json, plain=options.plain, verbosity=options.verbosity)
     bus = Bus([shown, journal], cluster.masker)
     holder: list[Run] = []
@@ -254,6 +274,8 @@ def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: 
             check=options.check,
             diff=options.diff,
             forks=forks,
+            past=options.again.past if options.again else NoPast(),
+            on_failure=options.on_failure,
         ),
         actions=actions,
         templar=Templar((root,)),
@@ -267,9 +289,23 @@ def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: 
         bus=bus,
         stop=stop,
         masker=cluster.masker,
+        ask=_asker(options),
     )
     holder.append(prepared)
     return prepared
+
+
+def _asker(options: RunOptions) -> Callable[[str], bool]:
+    """Asks on a terminal; `--yes` answers; without either, nothing is agreed to."""
+
+    def ask(question: str) -> bool:
+        if options.yes:
+            return True
+        if options.json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return False
+        return typer.confirm(question, err=True)
+
+    return ask
 
 
 def _places(settings: ClusterSettings | None) -> dict[str, Any]:
@@ -307,7 +343,10 @@ def _entry(
             "limit": options.limit,
             "tags": options.tags,
             "skip_tags": options.skip_tags,
+            "start_at_task": options.start_at_task,
             "check": options.check,
+            "strict": options.strict,
+            "on_failure": options.on_failure,
         }
     )
     plan = cluster.masker.text(plan)

@@ -61,6 +61,15 @@ class Finding:
         return f"{self.place}: {self.message} [{self.rule}]"
 
 
+def lint_tasks(path: Path, root: Path, catalog: Catalog) -> list[Finding]:
+    """The findings in a file of tasks that runbooks in the folder `root` include: those that
+    need no play to be seen. Raises UsageError with everything that is wrong."""
+    found = load_tasks(path, catalog, "0", root=root)
+    play = Play(path="0", hosts="all", folder=path.parent, tasks=found)
+    runbook = Runbook(file=path, plays=(play,), files=(path,))
+    return [one for one in lint(runbook, catalog) if one.rule != "unused-register"]
+
+
 def lint(runbook: Runbook, catalog: Catalog) -> list[Finding]:
     """The findings in a runbook and in what it includes by name, in the order of its files.
 

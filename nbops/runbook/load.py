@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nbops.base.errors import Place, UsageError
-from nbops.base.yamlpos import YamlMap, YamlSeq, did_you_mean, place_of
+from nbops.base.yamlpos import YamlMap, YamlSeq, did_you_mean, load_file, place_of
 from nbops.runbook import keywords
 from nbops.runbook.expr import is_template
 from nbops.runbook.keywords import KEYWORDS, Where
@@ -26,6 +26,7 @@ from nbops.runbook.tasks import common, known, nodes, tasks_of_file, tasks_under
 from nbops.runbook.whole import check_plays
 
 _SECTIONS = ("pre_tasks", "tasks", "post_tasks")
+_PLAY_WORDS = frozenset({*_SECTIONS, "hosts", "handlers", "import_playbook", "roles"})
 
 
 def load_runbook(
@@ -80,6 +81,17 @@ def find_tasks(
     if path is None:
         raise UsageError(f"`{name}`: no such file of tasks", place=task.place)
     return path
+
+
+def holds_tasks(path: Path) -> bool:
+    """Whether a file is a list of tasks for an include, and no runbook. False when it cannot
+    be read."""
+    try:
+        data = load_file(path)
+    except UsageError:
+        return False
+    keys = [key for one in data if isinstance(one, dict) for key in one] if data else []
+    return isinstance(data, YamlSeq) and bool(keys) and _PLAY_WORDS.isdisjoint(keys)
 
 
 def load_vars(path: Path) -> YamlMap:
