@@ -7,6 +7,7 @@ from typing import Any
 
 from nbops.actions.api import Action
 from nbops.nocobase.steps.balancer import BalancerConfigure
+from nbops.nocobase.steps.cluster_proof import ProveCluster
 from nbops.nocobase.steps.database import DatabaseCreate, DatabaseServer
 from nbops.nocobase.steps.node import Configure, PullNode
 from nbops.nocobase.steps.preflight import Preflight
@@ -33,4 +34,5 @@ NOCOBASE_ACTIONS: Sequence[Action[Any]] = (
     BalancerConfigure(),
     Verify(),
     SignIn(),
+    ProveCluster(),
 )
