@@ -216,7 +216,20 @@ def _present(there: PathState) -> State | None:
 def _absent(there: PathState) -> Step:
     if not there.exists:
         return Step(there.path)
-    script = f"rm -rf -- {quote(there.path)}\n"
+    if not there.is_dir:
+        script = f"rm -f -- {quote(there.path)}\n"
+        return Step(there.path, script, "", {"state": there.kind}, {"state": "absent"})
+    # With a slash at the end a link to a folder looks like the folder itself, and `rm -rf` would
+    # empty what it points to: whether it is one is asked again where it is removed.
+    bare = there.path.rstrip("/")
+    if not bare:
+        return Step(there.path, problem="rmtree failed: the root of the host is never removed")
+    script = (
+        f"set -- {quote(bare)}\n"
+        'if [ -L "$1" ]; then '
+        "echo 'rmtree failed: Cannot call rmtree on a symbolic link' >&2; exit 1; fi\n"
+        'rm -rf -- "$1"\n'
+    )
     return Step(there.path, script, "", {"state": there.kind}, {"state": "absent"})
 
 

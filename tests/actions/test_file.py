@@ -9,6 +9,7 @@ from nbops.actions.attrs import Rights
 from nbops.actions.file import FileAction, FileArgs, Seen, decide
 from nbops.actions.paths import PathState
 from nbops.actions.stat import StatAction
+from nbops.base.errors import ActionFailed
 from tests.actions.conftest import LocalContext, do
 
 FILE = FileAction()
@@ -23,11 +24,18 @@ def seen(there: PathState, source: PathState = NOTHING, *, empty: bool = True) -
     return Seen(there, there, Rights(), source, empty)
 
 
+REMOVE = (
+    'set -- /x\nif [ -L "$1" ]; then '
+    "echo 'rmtree failed: Cannot call rmtree on a symbolic link' >&2; exit 1; fi\n"
+    'rm -rf -- "$1"\n'
+)
+
+
 @pytest.mark.parametrize(
     ("arguments", "found", "script"),
     [
         ({"state": "absent"}, seen(NOTHING), ""),
-        ({"state": "absent"}, seen(FOLDER), "rm -rf -- /x\n"),
+        ({"state": "absent"}, seen(FOLDER), REMOVE),
         ({"state": "directory"}, seen(FOLDER), ""),
         ({"state": "touch"}, seen(NOTHING), "touch -- /x\n"),
         ({"state": "file"}, seen(PLAIN), ""),
@@ -154,3 +162,25 @@ def test_stat_looks_at_any_name(ctx: LocalContext, box: Path, name: str) -> None
 def test_a_home_folder_is_that_of_the_host(ctx: LocalContext) -> None:
     (ctx.home / "x").touch()
     assert do(StatAction(), ctx, path="~/x").values["stat"]["path"] == f"{ctx.home}/x"
+
+
+@pytest.mark.parametrize("slashes", ["/", "//"])
+def test_a_link_with_a_slash_at_its_end_is_never_emptied(
+    ctx: LocalContext, box: Path, slashes: str
+) -> None:
+    (box / "kept").mkdir()
+    (box / "kept" / "file").write_text("x")
+    (box / "link").symlink_to("kept")
+    with pytest.raises(ActionFailed, match="symbolic link"):
+        do(FILE, ctx, path=f"{box}/link{slashes}", state="absent")
+    assert (box / "kept" / "file").read_text() == "x"
+    assert (box / "link").is_symlink()
+    assert do(FILE, ctx, path=f"{box}/kept{slashes}", state="absent").changed
+    assert not (box / "kept").exists()
+
+
+def test_the_root_of_a_host_is_never_removed(ctx: LocalContext) -> None:
+    ctx.check = True
+    result = do(FILE, ctx, path="/", state="absent")
+    assert result.failed
+    assert "root of the host" in result.msg
