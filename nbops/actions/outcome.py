@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -36,6 +38,14 @@ def ran(cmd: Any, outcome: Outcome, *, strip: bool) -> dict[str, Any]:
         **lines_of("stdout", out),
         **lines_of("stderr", err),
     }
+
+
+def plain_errors(outcome: Outcome, shell: str) -> Outcome:
+    """The outcome of lines that `shell` read from its third file, with what it complains of
+    worded as if they had been given to it as an argument."""
+    name = re.escape(shell).encode()
+    plain = re.sub(rb"^(%s: \d+: )/dev/fd/3: " % name, rb"\1", outcome.stderr, flags=re.MULTILINE)
+    return replace(outcome, stderr=plain)
 
 
 def must(outcome: Outcome, what: str) -> Outcome:

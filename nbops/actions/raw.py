@@ -5,18 +5,18 @@ from __future__ import annotations
 from pydantic import Field
 
 from nbops.actions.api import ActionContext, Result
-from nbops.actions.outcome import lines_of
-from nbops.actions.values import AnyText, Path
-from nbops.actions.words import compose, expanded, quoted
-from nbops.base.command import Effect
+from nbops.actions.outcome import lines_of, plain_errors
+from nbops.actions.values import Line, OptionalPath
+from nbops.actions.words import expanded
+from nbops.base.command import Effect, quote
 from nbops.runbook.spec import ActionSpec, Args
 
 
 class RawArgs(Args):
     """The arguments of `raw`."""
 
-    cmd: AnyText = Field(description="The line to run.")
-    executable: Path | None = Field(None, description="Another shell, which is given the line.")
+    cmd: Line = Field(description="The line to run.", min_length=1)
+    executable: OptionalPath = Field(None, description="Another shell, which is given the line.")
 
 
 class RawAction:
@@ -45,8 +45,8 @@ class RawAction:
             return Result(skipped=True)
         script = args.cmd
         if args.executable is not None:
-            script = compose("exec ", expanded(args.executable), " -c ", quoted(args.cmd))
-        outcome = ctx.probe(script)
+            script = f"exec {expanded(args.executable)} -c {quote(args.cmd)}"
+        outcome = plain_errors(ctx.probe(script), "/bin/sh")
         return Result(
             changed=True,
             failed=not outcome.ok,

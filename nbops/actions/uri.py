@@ -23,6 +23,7 @@ from nbops.actions.http import (
 )
 from nbops.actions.outcome import lines_of
 from nbops.actions.values import Path, Plain, to_list
+from nbops.actions.words import expanded
 from nbops.base.errors import ActionFailed
 from nbops.base.secret import Secret, reveal
 from nbops.runbook.spec import ActionSpec
@@ -180,7 +181,7 @@ class UriAction:
 
     def run(self, args: UriArgs, ctx: ActionContext) -> Result:
         """Ask once. A request that may change something is a job, so that it is made once."""
-        why = unneeded(args, ctx)
+        why = unneeded(args, expanded, ctx)
         if why:
             path = args.creates if why == "creates" else args.removes
             state = "exists" if why == "creates" else "does not exist"

@@ -27,6 +27,22 @@ def to_plain(value: Any) -> Any:
     return to_text(value)
 
 
+def to_line(value: Any) -> Any:
+    """Like `to_plain`, for what programs get as arguments: says what to do with a secret."""
+    if isinstance(value, Secret):
+        raise ValueError(
+            "a secret cannot stand here: it would show in the host's process list; hand it over "
+            "by `environment` or `stdin`"
+        )
+    return to_text(value)
+
+
+def to_optional_path(value: Any) -> Any:
+    """A path as text; an empty one is none at all."""
+    text = to_plain(value)
+    return None if text == "" else text
+
+
 def to_path(value: Any) -> Any:
     """A path as text: not empty and without NUL, which no path can hold."""
     text = to_plain(value)
@@ -79,6 +95,10 @@ def _no_nul(value: Any) -> Any:
 
 AnyText = Annotated[Text, BeforeValidator(lambda value: _no_nul(to_text(value)))]
 Plain = Annotated[str, BeforeValidator(lambda value: _no_nul(to_plain(value)))]
+Line = Annotated[str, BeforeValidator(lambda value: _no_nul(to_line(value)))]
+OptionalPath = Annotated[
+    str | None, BeforeValidator(lambda value: _no_nul(to_optional_path(value)))
+]
 Path = Annotated[str, BeforeValidator(lambda value: _no_nul(to_path(value)))]
 Content = Annotated[Text, BeforeValidator(to_content)]
 Mode = Annotated[str, BeforeValidator(to_mode)]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from nbops.actions.api import Action, Result
-from nbops.base.command import DEFAULT_DEADLINE, Outcome, Text
+from nbops.base.command import DEFAULT_DEADLINE, Outcome, Text, quote
 from nbops.base.errors import ActionFailed
 from nbops.base.events import Event
 from nbops.base.retry import Stop
@@ -72,10 +72,11 @@ class LocalContext:
         watch: Any = None,  # noqa: ARG002
     ) -> Outcome:
         text = self.staging / "script"
-        text.write_bytes(reveal(script).encode("utf-8", "surrogateescape"))
+        shell = shell if shell not in {"", "/bin/sh"} else SHELL
+        text.write_bytes(b"exec 3<&-; " + reveal(script).encode("utf-8", "surrogateescape"))
         added = {name: reveal(value) for name, value in (env or {}).items()}
         done = subprocess.run(
-            [shell if shell not in {"", "/bin/sh"} else SHELL, str(text)],
+            ["/bin/sh", "-c", f"exec {shell} -c '. /dev/fd/3' 3<{quote(str(text))}"],
             input=stdin or b"",
             capture_output=True,
             cwd=cwd or self.home,

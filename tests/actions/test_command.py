@@ -5,11 +5,18 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from nbops.actions.command import CommandAction, CommandArgs, ShellAction, command_script
-from nbops.actions.raw import RawAction
-from nbops.actions.script import ScriptAction
+from nbops.actions.command import (
+    CommandAction,
+    CommandArgs,
+    ShellAction,
+    ShellArgs,
+    command_script,
+)
+from nbops.actions.raw import RawAction, RawArgs
+from nbops.actions.script import ScriptAction, ScriptArgs
 from nbops.actions.script import split as split_script
-from nbops.base.secret import MASK, Secret
+from nbops.base.secret import Secret
+from nbops.runbook.spec import Args
 from tests.actions.conftest import LocalContext, do
 
 COMMAND, SHELL, RAW, SCRIPT = CommandAction(), ShellAction(), RawAction(), ScriptAction()
@@ -58,19 +65,23 @@ def test_a_command_is_given_once(arguments: dict[str, object]) -> None:
         CommandArgs.model_validate(arguments)
 
 
-def test_a_secret_makes_the_whole_script_secret_and_is_warned_of(ctx: LocalContext) -> None:
-    result = do(COMMAND, ctx, argv=["echo", Secret("s3cret")])
-    assert str(ctx.acts[0]) == MASK
-    assert "process list" in result.warnings[0]
-    assert "s3cret" not in str(result.values["cmd"])
-    assert result.values["stdout"] == "s3cret"
-
-
-def test_a_secret_in_a_shell_line_stays_in_the_script(ctx: LocalContext) -> None:
-    result = do(SHELL, ctx, cmd=Secret("echo s3cret | wc -c"))
-    assert str(ctx.acts[0]) == MASK
-    assert not result.warnings
-    assert str(result.values["cmd"]) == MASK
+@pytest.mark.parametrize(
+    ("model", "arguments"),
+    [
+        (CommandArgs, {"cmd": Secret("echo s3cret")}),
+        (CommandArgs, {"argv": ["echo", Secret("s3cret")]}),
+        (ShellArgs, {"cmd": Secret("echo s3cret | wc -c")}),
+        (RawArgs, {"cmd": Secret("echo s3cret")}),
+        (ScriptArgs, {"cmd": Secret("show.sh s3cret")}),
+    ],
+)
+def test_a_secret_in_the_words_of_a_command_is_refused_with_a_way_out(
+    model: type[Args], arguments: dict[str, object]
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate(arguments)
+    assert "hand it over by `environment` or `stdin`" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
 
 
 def test_standard_input_may_be_a_secret(ctx: LocalContext) -> None:
