@@ -89,6 +89,19 @@ def test_included_files_are_read_in_their_places(tmp_path: Path) -> None:
     assert (hop.address, hop.port, hop.user) == ("10.0.0.1", 2201, "ann")
 
 
+def test_an_included_link_to_nowhere_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "gone.conf").symlink_to(tmp_path / "nowhere")
+    assert (
+        _hops(tmp_path, "Include *.conf\nHost web\n  HostName 10.0.0.1\n")[-1].address == "10.0.0.1"
+    )
+
+
+def test_an_included_link_that_leads_nowhere_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "gone.conf").symlink_to(tmp_path / "not-there")
+    (tmp_path / "config").write_text("Include *.conf\nHost web\n  User ann\n")
+    assert "User ann" in with_includes(tmp_path / "config")
+
+
 def test_files_that_include_each_other_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="circle"):
         _hops(tmp_path, "Include config\n")
