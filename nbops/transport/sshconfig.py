@@ -163,8 +163,6 @@ def with_includes(path: Path, depth: int = 0) -> str:
         for pattern in shlex.split(rest):
             absolute = str(path.parent / Path(pattern).expanduser())
             for name in sorted(glob.glob(absolute)):  # noqa: PTH207 - the pattern is absolute
-                if not Path(name).exists():
-                    continue  # a link that leads nowhere says nothing, as with `ssh`
                 if Path(name).exists():  # a link to nowhere is passed over, as ssh does
                     lines += [with_includes(Path(name), depth + 1), block]
     return "\n".join(lines)

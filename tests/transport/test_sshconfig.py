@@ -96,12 +96,6 @@ def test_an_included_link_to_nowhere_is_passed_over(tmp_path: Path) -> None:
     )
 
 
-def test_an_included_link_that_leads_nowhere_says_nothing(tmp_path: Path) -> None:
-    (tmp_path / "gone.conf").symlink_to(tmp_path / "not-there")
-    (tmp_path / "config").write_text("Include *.conf\nHost web\n  User ann\n")
-    assert "User ann" in with_includes(tmp_path / "config")
-
-
 def test_files_that_include_each_other_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="circle"):
         _hops(tmp_path, "Include config\n")
