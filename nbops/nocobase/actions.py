@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from nbops.actions.api import Action
-from nbops.nocobase.steps.balancer import BalancerConfigure
+from nbops.nocobase.steps.backup import DatabaseBackup
+from nbops.nocobase.steps.balancer import (
+    BalancerConfigure,
+    BalancerDrain,
+    BalancerLook,
+    BalancerMaintenance,
+    BalancerUndrain,
+    BalancerVerify,
+)
 from nbops.nocobase.steps.cluster_proof import ProveCluster
 from nbops.nocobase.steps.database import DatabaseCreate, DatabaseServer
 from nbops.nocobase.steps.node import Configure, PullNode
@@ -24,6 +32,7 @@ NOCOBASE_ACTIONS: Sequence[Action[Any]] = (
     ReleaseRecord(),
     DatabaseServer(),
     DatabaseCreate(),
+    DatabaseBackup(),
     RedisServer(),
     Configure(),
     PullNode(),
@@ -32,6 +41,11 @@ NOCOBASE_ACTIONS: Sequence[Action[Any]] = (
     Autostart(),
     StopNode(),
     BalancerConfigure(),
+    BalancerDrain(),
+    BalancerUndrain(),
+    BalancerMaintenance(),
+    BalancerVerify(),
+    BalancerLook(),
     Verify(),
     SignIn(),
     ProveCluster(),
