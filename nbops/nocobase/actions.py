@@ -24,6 +24,7 @@ from nbops.nocobase.steps.release import ReleaseRecord
 from nbops.nocobase.steps.sign_in import SignIn
 from nbops.nocobase.steps.start import StartNode
 from nbops.nocobase.steps.stop import Autostart, StopNode
+from nbops.nocobase.steps.storage import ProveStorage
 from nbops.nocobase.steps.verify import Verify
 from nbops.nocobase.steps.wait import WaitNode
 
@@ -49,4 +50,5 @@ NOCOBASE_ACTIONS: Sequence[Action[Any]] = (
     Verify(),
     SignIn(),
     ProveCluster(),
+    ProveStorage(),
 )
