@@ -12,7 +12,7 @@ import typer
 
 from nbops import __version__
 from nbops.base.errors import NbopsError, UsageError
-from nbops.cli import begin, execute, lab, language, lock, past, run, show
+from nbops.cli import begin, check, execute, lab, language, lock, past, run, show
 
 INTERRUPTED = 130
 
@@ -28,6 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 begin.add_to(app)
+check.add_to(app)
 run.add_to(app)
 execute.add_to(app)
 lock.add_to(app)

@@ -64,7 +64,8 @@ class RunOptions:
     """What the user asked for on the command line, for every command that runs a runbook.
 
     `strict` commands do nothing at all when one host of the inventory cannot be used. `again`
-    is the interrupted run with which this one goes on.
+    is the interrupted run with which this one goes on. `observer` watches in place of the one
+    that the other options choose. `adopt` takes over a cluster that was built by hand.
     """
 
     command: str
@@ -85,6 +86,8 @@ class RunOptions:
     yes: bool = False
     on_failure: OnFailure = OnFailure.ROLLBACK
     again: Again | None = None
+    observer: Observer | None = None
+    adopt: bool = False
 
 
 def catalog() -> Registry:
@@ -248,7 +251,9 @@ def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: 
         options.again.check(entry)
     journal = Journal(journal_path(), entry, again=options.again is not None)
     journal.mark(f"{PROCESS}{this_process()}")
-    shown: Observer = observer(json=options.json, plain=options.plain, verbosity=options.verbosity)
+    shown: Observer = options.observer or observer(
+        json=options.json, plain=options.plain, verbosity=options.verbosity
+    )
     bus = Bus([shown, journal], cluster.masker)
     holder: list[Run] = []
 
@@ -328,6 +333,7 @@ def _magic(options: RunOptions, run_id: str, root: Path) -> dict[str, Any]:
         "nbops_run": run_id,
         "nbops_operator": operator(),
         "nbops_command": options.command,
+        "nbops_adopt": options.adopt,
     }
 
 

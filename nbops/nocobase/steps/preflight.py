@@ -1,104 +1,77 @@
-"""`nocobase_preflight`: everything that could stop a deploy, said at once."""
+"""`nocobase_preflight`: everything that could stop a run, said at once and for all hosts."""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field
 
 from nbops.actions.api import ActionContext, Result
 from nbops.base.command import Effect
 from nbops.base.errors import ActionFailed
-from nbops.nocobase.balancers.kinds import balancer
-from nbops.nocobase.cluster import STATE_FOLDER, Cluster, cluster_of
-from nbops.nocobase.databases.kinds import database
-from nbops.nocobase.plans import here
-from nbops.nocobase.preflight import Needs, Port, Space, findings, look_script, read_look
-from nbops.nocobase.redis import PROGRAMS as REDIS_PROGRAMS
-from nbops.runbook.spec import ActionSpec, NoArgs
+from nbops.nocobase.cluster import cluster_of
+from nbops.nocobase.preflight_model import Finding, Level, read_look
+from nbops.nocobase.preflight_needs import LOOK, needs_of, situation_of
+from nbops.nocobase.preflight_script import look_env, look_script
+from nbops.nocobase.preflight_shared import all_findings
+from nbops.runbook.spec import ActionSpec, Args
 
-_IMAGE_ROOM = 3072
-_STATE_ROOM = 64
-_DATABASE_ROOM = 1024
-_CURL = {"curl": "`apt-get install curl`"}
+_DEADLINE = 120.0
+
+
+class PreflightArgs(Args):
+    """The arguments of `nocobase_preflight`."""
+
+    state: Literal["look", "judge"] = Field(
+        description="`look` at the host, and find nothing yet; then `judge` what was seen on all"
+        " hosts together: a host fails with all that was found on it."
+    )
 
 
 class Preflight:
-    """Looks at a host for what it is in the cluster; changes nothing."""
+    """Looks at hosts for what they are in the cluster; changes nothing."""
 
     spec = ActionSpec(
         name="nocobase_preflight",
-        args=NoArgs,
-        summary="Find everything on the host that could stop a deploy, and what to do about it.",
-        example="- nocobase_preflight:\n",
+        args=PreflightArgs,
+        summary="Find everything that could stop a deploy or upgrade, and what to do about it.",
+        example="- nocobase_preflight: look\n- nocobase_preflight: judge\n",
+        free_form="state",
         effect=Effect.NONE,
-        returns={"findings": "What was found, one text for each."},
+        returns={"findings": "What was found: `level`, `what` and `remedy` of each."},
     )
 
-    def run(self, _args: NoArgs, ctx: ActionContext) -> Result:
-        """Kinds that are not built are refused here, before anything is changed."""
+    def run(self, args: PreflightArgs, ctx: ActionContext) -> Result:
+        """Hosts are compared with each other, so all look before one judges."""
+        return self._look(ctx) if args.state == "look" else self._judge(ctx)
+
+    def _look(self, ctx: ActionContext) -> Result:
         cluster = cluster_of(ctx.vars)
-        needs = merge([_any(), *_by_role(cluster, ctx)])
-        outcome = ctx.probe(look_script(needs))
-        if not outcome.ok:
-            raise ActionFailed(f"cannot look at {ctx.host}: {outcome.err.strip()}")
-        found = [str(one) for one in findings(needs, read_look(outcome.out))]
+        needs = needs_of(cluster, cluster.me)
+        began = time.time()
+        outcome = ctx.probe(look_script(needs), env=look_env(needs), deadline=_DEADLINE)
+        look = read_look(outcome.out, began, time.time())
+        if not outcome.ok or not look.text("end"):
+            why = outcome.err.strip() or f"exit status {outcome.status}"
+            raise ActionFailed(f"cannot look at {ctx.host}: {why}")
+        return Result(facts={LOOK: look.as_fact()})
+
+    def _judge(self, ctx: ActionContext) -> Result:
+        cluster = cluster_of(ctx.vars)
+        every = all_findings(situation_of(cluster, ctx.vars))
+        found = [one for one in every if one.host == cluster.me.host]
+        problems = [one for one in found if one.level is Level.PROBLEM]
         return Result(
-            failed=bool(found),
-            msg="\n".join([f"{ctx.host} is not ready:", *(f"  - {one}" for one in found)])
-            if found
-            else "",
-            values={"findings": found},
+            failed=bool(problems),
+            msg=_told(ctx.host, problems),
+            values={"findings": [one.as_dict() for one in found]},
+            warnings=tuple(str(one) for one in found if one.level is Level.WARNING),
         )
 
 
-def merge(parts: list[Needs]) -> Needs:
-    """What a host must have that is several things at once."""
-    return Needs(
-        programs={name: how for part in parts for name, how in part.programs.items()},
-        space=tuple(dict.fromkeys(one for part in parts for one in part.space)),
-        ports=tuple(one for part in parts for one in part.ports),
-        storage=next((part.storage for part in parts if part.storage), ""),
-        docker=any(part.docker for part in parts),
-    )
-
-
-def _any() -> Needs:
-    return Needs(space=(Space(STATE_FOLDER, _STATE_ROOM),))
-
-
-def _by_role(cluster: Cluster, ctx: ActionContext) -> list[Needs]:
-    me = cluster.me.host
-    needs = []
-    if me in cluster.groups.get("app", ()):
-        needs.append(_node(cluster, ctx))
-    if me in cluster.groups.get("database", ()) and cluster.part("database").get("managed"):
-        kind = database(str(cluster.part("database")["kind"]))
-        port = int(cluster.part("database").get("port") or 5432)
-        needs.append(
-            Needs(
-                programs=dict.fromkeys(kind.programs, "`apt-get install postgresql`"),
-                ports=(Port(port, ("postgres",)),),
-                space=(Space("/var/lib/postgresql", _DATABASE_ROOM),),
-            )
-        )
-    if me in cluster.groups.get("redis", ()) and cluster.part("redis").get("managed"):
-        needs.append(
-            Needs(
-                programs=dict.fromkeys(REDIS_PROGRAMS, "`apt-get install redis-server`"),
-                ports=(Port(int(cluster.part("redis").get("port") or 6379), ("redis-server",)),),
-            )
-        )
-    if me in cluster.groups.get("balancer", ()):
-        balancing = balancer(str(cluster.part("balancer")["kind"]))
-        programs = dict.fromkeys(balancing.programs, "`apt-get install nginx`")
-        port = int(cluster.part("balancer").get("port") or 80)
-        needs.append(Needs(programs=programs | _CURL, ports=(Port(port, tuple(programs)),)))
-    return needs
-
-
-def _node(cluster: Cluster, ctx: ActionContext) -> Needs:
-    node = here(ctx.vars)
-    return Needs(
-        programs={"docker": "`apt-get install docker.io docker-compose`", **_CURL},
-        docker=True,
-        ports=(Port(cluster.me.port, ("docker-proxy",)),),
-        space=(Space("/var/lib/docker", _IMAGE_ROOM),),
-        storage=node.plan.storage if node.shared_storage else "",
-    )
+def _told(host: str, problems: Sequence[Finding]) -> str:
+    if not problems:
+        return ""
+    return "\n".join([f"{host} is not ready:", *(f"  - {one}" for one in problems)])
