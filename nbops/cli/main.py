@@ -12,7 +12,7 @@ import typer
 
 from nbops import __version__
 from nbops.base.errors import NbopsError, UsageError
-from nbops.cli import begin, check, execute, lab, language, lock, past, run, show
+from nbops.cli import again, begin, check, execute, lab, language, lock, past, run, show
 
 INTERRUPTED = 130
 
@@ -30,6 +30,7 @@ app = typer.Typer(
 begin.add_to(app)
 check.add_to(app)
 run.add_to(app)
+again.add_to(app)
 execute.add_to(app)
 lock.add_to(app)
 past.add_to(app)

@@ -1,0 +1,194 @@
+"""`nbops resume` and `nbops abort`: what becomes of a run that was interrupted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nbops.base.errors import LockedError, RefusedError, RolledBack, UsageError
+from nbops.cli.extra import extra_vars
+from nbops.cli.options import Output, expand
+from nbops.engine.past import Interruption
+
+if TYPE_CHECKING:
+    from nbops.cli.wire import RunOptions
+    from nbops.journal.read import PastRun
+    from nbops.journal.store import RunEntry
+    from nbops.journal.unfinished import Unfinished
+
+Run = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[RUN]", help="Its name, or the beginning of it.", show_default="the last one"
+    ),
+]
+Changed = Annotated[
+    bool,
+    typer.Option("--changed", help="Although the runbook or the inventory has changed since."),
+]
+Extra = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-e",
+        "--extra-vars",
+        metavar="KEY=VALUE",
+        help="The variables of the run's own -e, where they held secrets.",
+        show_default=False,
+    ),
+]
+Forks = Annotated[
+    int | None,
+    typer.Option("--forks", min=1, metavar="N", help="Hosts at the same time.", show_default=False),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Again:
+    """The run that goes on: its name, what it did, and the plan that it was begun with."""
+
+    run: str
+    past: Interruption = field(repr=False)
+    plan: Mapping[str, Any] = field(repr=False)
+    plan_hash: str
+    changed: bool
+
+    def check(self, entry: RunEntry) -> None:
+        """Raises RefusedError when the plan is another one than that of the run."""
+        if self.changed or entry.plan_hash == self.plan_hash:
+            return
+        now = json.loads(entry.plan)
+        parts = sorted(part for part in {*now, *self.plan} if now.get(part) != self.plan.get(part))
+        raise RefusedError(
+            f"run {self.run} was begun with another {' and '.join(parts)} than there is now",
+            hint="put it back as it was, or say `--changed` to go on all the same",
+        )
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command(epilog="Example: nbops resume 20261123T0847")(expand(resume))
+    app.command(epilog="Example: nbops abort 20261123T0847")(expand(abort))
+
+
+def resume(
+    output: Output,
+    run: Run = None,
+    changed: Changed = False,
+    extra: Extra = None,
+    forks: Forks = None,
+) -> None:
+    """Go on with a run that was interrupted, to the end that it would have had."""
+    from nbops.cli import wire
+
+    options = _options(run, output, extra, changed=changed, aborting=False, forks=forks)
+    raise typer.Exit(wire.run(options))
+
+
+def abort(
+    output: Output,
+    run: Run = None,
+    changed: Changed = False,
+    extra: Extra = None,
+    forks: Forks = None,
+) -> None:
+    """Undo what an interrupted run did, to the state before it."""
+    from nbops.cli import wire
+
+    options = _options(run, output, extra, changed=changed, aborting=True, forks=forks)
+    try:
+        code = wire.run(options)
+    except RolledBack:
+        code = 0
+    raise typer.Exit(code)
+
+
+def _options(
+    name: str | None,
+    output: Output,
+    extra: list[str] | None,
+    *,
+    changed: bool,
+    aborting: bool,
+    forks: int | None,
+) -> RunOptions:
+    from nbops.cli.wire import RunOptions
+    from nbops.engine.run import OnFailure
+    from nbops.journal.store import journal_path
+    from nbops.journal.unfinished import unfinished
+
+    run = find(name)
+    state = unfinished(journal_path(), run.run)
+    _check_over(run, state)
+    if aborting and state.sealed:
+        raise RefusedError(
+            f"run {run.run} had given users the cluster back: they have written since",
+            hint=f"`nbops resume {run.run}` finishes it; `nbops rollback` goes back and says"
+            " what is lost",
+        )
+    plan = json.loads(state.plan)
+    past = Interruption(
+        outcomes=state.outcomes,
+        effects=state.open_effects,
+        compensated=state.compensated,
+        undoing=state.undoing,
+        aborting=aborting and not state.undoing,
+    )
+    return RunOptions(
+        command=run.command,
+        runbook=Path(run.runbook),
+        inventory=Path(run.inventory),
+        strict=plan["strict"],
+        extra_vars=extra_vars(extra) if extra else plan["extra"],
+        limit=plan["limit"],
+        tags=tuple(plan["tags"]),
+        skip_tags=tuple(plan["skip_tags"]),
+        start_at_task=plan["start_at_task"],
+        forks=forks,
+        json=output.json,
+        plain=output.plain,
+        verbosity=output.verbosity,
+        on_failure=OnFailure(plan["on_failure"]),
+        again=Again(run=run.run, past=past, plan=plan, plan_hash=state.plan_hash, changed=changed),
+    )
+
+
+def find(name: str | None) -> PastRun:
+    """The run to go on with: the one that is named, else the only one that is not over.
+
+    Raises UsageError when there is none, more than one, or the one that is named is over.
+    """
+    from nbops.journal import read
+    from nbops.journal.store import journal_path
+
+    if name is not None:
+        run = read.find_run(journal_path(), name)
+        if run.ended_at is not None:
+            raise UsageError(
+                f"run {run.run} came to its end (exit code {run.exit_code})",
+                hint=f"`nbops show {run.run}` tells how",
+            )
+        return run
+    open_ones = read.unfinished_runs(journal_path())
+    if not open_ones:
+        raise UsageError("no run from this computer was interrupted", hint="see `nbops history`")
+    if len(open_ones) > 1:
+        names = ", ".join(f"{one.run} ({one.command})" for one in open_ones)
+        raise UsageError(f"{len(open_ones)} runs were interrupted: {names}", hint="name one")
+    return open_ones[0]
+
+
+def _check_over(run: PastRun, state: Unfinished) -> None:
+    from nbops.engine.process import gone
+
+    alive = [one for one in state.processes if not gone(one)]
+    if alive:
+        number = alive[-1].split(":")[2]
+        raise LockedError(
+            f"run {run.run} is still at work: process {number} of this computer",
+            hint="wait for it, or stop it with Ctrl-C first",
+        )
