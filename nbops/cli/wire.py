@@ -40,6 +40,7 @@ from nbops.inventory.pattern import match_hosts
 from nbops.journal.store import Journal, RunEntry, as_json, journal_path
 from nbops.journal.unfinished import PROCESS
 from nbops.nocobase.actions import NOCOBASE_ACTIONS
+from nbops.nocobase.plugins import as_data, local_packages
 from nbops.nocobase.settings import (
     ROLES,
     VARIABLE,
@@ -172,8 +173,11 @@ class Cluster:
         variables = VariableStore(self._raw_world, Hosts(()), self._templar).of_host(host)
         return lambda value: self._templar.render(value, variables)
 
-    def world(self, magic: Mapping[str, Any]) -> World:
-        """All variables, secrets fetched and known to the masker."""
+    def world(self, magic: Mapping[str, Any], *, packages: bool = False) -> World:
+        """All variables, secrets fetched and known to the masker.
+
+        `packages`: the plugin packages of this computer are read and checked as well.
+        """
         world = self._raw_world
         effective: dict[str, dict[str, Any]] = {}
         if self.settings is not None:
@@ -181,6 +185,10 @@ class Cluster:
             self._learn(secrets)
             for host, settings in self.settings.hosts.items():
                 effective[host] = {VARIABLE: as_vars(settings, secrets)}
+            if packages:
+                known = as_data(local_packages(self.settings))
+                for variables in effective.values():
+                    variables[VARIABLE]["plugins"]["packages"] = known
         return World(
             inventory=world.inventory,
             groups=world.groups,
@@ -242,7 +250,7 @@ def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: 
     stop, root = Stop(), options.runbook.parent
     settings = cluster.settings
     magic = _magic(options, run_id, root) | {"nbops_places": _places(settings)}
-    world = cluster.world(magic)
+    world = cluster.world(magic, packages=True)
     cluster.check_endpoints()
     name = settings.common.cluster if settings else ""
     forks = options.forks or (settings.common.ssh.forks if settings else None) or FORKS

@@ -18,6 +18,7 @@ from nbops.nocobase.steps.balancer import (
 from nbops.nocobase.steps.cluster_proof import ProveCluster
 from nbops.nocobase.steps.database import DatabaseCreate, DatabaseServer
 from nbops.nocobase.steps.node import Configure, PullNode
+from nbops.nocobase.steps.plugins import PutPlugins
 from nbops.nocobase.steps.preflight import Preflight
 from nbops.nocobase.steps.redis import RedisServer
 from nbops.nocobase.steps.release import ReleaseRecord
@@ -35,6 +36,7 @@ NOCOBASE_ACTIONS: Sequence[Action[Any]] = (
     DatabaseCreate(),
     DatabaseBackup(),
     RedisServer(),
+    PutPlugins(),
     Configure(),
     PullNode(),
     StartNode(),

@@ -59,6 +59,7 @@ RESERVED = {
     "NOCOBASE_PKG_URL": "plugins.package_service.url",
     "NOCOBASE_PKG_USERNAME": "plugins.package_service.username",
     "NOCOBASE_PKG_PASSWORD": "plugins.package_service.password",
+    "NBOPS_LOCAL_PLUGINS": "plugins.local",
     "WORKER_MODE": "runtime.worker_mode",
     "CLUSTER_MODE": "runtime.cluster_mode",
     "INIT_ROOT_EMAIL": "verify.account.email",
@@ -247,6 +248,9 @@ def _plugins(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, Tex
             env["NOCOBASE_PKG_URL"] = str(service["url"])
         env["NOCOBASE_PKG_USERNAME"] = str(service["username"])
         env["NOCOBASE_PKG_PASSWORD"] = _secret(service["password"])
+    if plugins.get("packages"):
+        # Read by nobody: a node with other packages has another environment, and is started.
+        env["NBOPS_LOCAL_PLUGINS"] = ",".join(str(one["mark"]) for one in plugins["packages"])
     return env
 
 
