@@ -11,7 +11,7 @@ READY := .venv/.ready
 PACKAGES := python3-venv openssh-server openssh-client sudo curl procps \
 	systemd-container debootstrap iproute2 mount util-linux zstd
 
-.PHONY: demo test test-fast lint system venv lock docs
+.PHONY: demo test test-fast fuzz lint system venv lock docs
 
 demo: system $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/demo
@@ -22,6 +22,11 @@ test: system $(READY) lint
 
 test-fast: $(READY)
 	$(BIN)/pytest -q -n 2 -m "not lab and not nocobase and not ansible and not series"
+
+# Spoilt runbooks and inventories for so many seconds; see docs/fuzzing.md.
+SECONDS_OF_FUZZ ?= 600
+fuzz: $(READY)
+	NBOPS_FUZZ_SECONDS=$(SECONDS_OF_FUZZ) $(BIN)/pytest -q -m series tests/fuzz
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -179,9 +179,14 @@ class _Reader:
     def _scalar(self, node: yaml.Node) -> Any:
         try:
             return self._loader.construct_object(node)
+        except yaml.YAMLError:
+            raise
         except ValueError as error:
-            self.problems.append(Problem(f"{node.value!r}: {error}", self._place(node)))
-            return None
+            self.problems.append(Problem(f"{node.value!r:.80}: {error}", self._place(node)))
+        except Exception:  # noqa: BLE001 - what the library says of a value its tag does not fit
+            kind = str(node.tag).rsplit(":", 1)[-1]
+            self.problems.append(Problem(f"{node.value!r:.80} is no {kind}", self._place(node)))
+        return None
 
     def _seq(self, node: yaml.SequenceNode) -> YamlSeq:
         result = YamlSeq(self._place(node))

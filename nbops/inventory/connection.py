@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from nbops.base.errors import Place, Problem, UsageError
+from nbops.base.errors import NbopsError, Place, Problem, UsageError
 from nbops.base.secret import Secret, reveal
 from nbops.base.yamlpos import did_you_mean, place_of
 from nbops.inventory.model import Inventory
@@ -331,7 +331,12 @@ class _Variables:
         if self._render is None:
             self.problem(name, f"`{name}` is a template, and nothing evaluates it here")
             return None
-        return self._render(raw)
+        try:
+            return self._render(raw)
+        except NbopsError as error:
+            for one in error.problems:
+                self.problem(name, f"`{name}`: {one.message}", one.hint)
+            return None
 
     def _place(self, name: str, key: bool) -> Place | None:
         return place_of(self._values, (name,), key=key) or self._fallback

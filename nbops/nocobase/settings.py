@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from nbops.base.errors import Place, Problem, UsageError
+from nbops.base.errors import NbopsError, Place, Problem, UsageError
 from nbops.base.secret import Secret
 from nbops.base.yamlpos import YamlMap, place_of
 from nbops.inventory.connection import Render, SshDefaults
@@ -222,12 +222,22 @@ def _plain(
             for number, item in enumerate(value)
         ]
     if isinstance(value, str) and ("{{" in value or "{%" in value):
-        if render is not None:
-            return render(value)
         place = place_of(root, loc)
+        if render is not None:
+            return _rendered(value, render, place, problems)
         problems[Problem("a template, and nothing evaluates it here", place)] = None
         return None
     return value
+
+
+def _rendered(
+    value: str, render: Render, place: Place | None, problems: dict[Problem, None]
+) -> Any:
+    try:
+        return render(value)
+    except NbopsError as error:
+        problems.update({Problem(one.message, place, one.hint): None for one in error.problems})
+        return None
 
 
 def _validated(plain: Any, raw: YamlMap, problems: dict[Problem, None]) -> Settings | None:

@@ -154,7 +154,7 @@ class Database(Section):
         if (
             isinstance(data, dict)
             and "port" not in data
-            and data.get("kind") in {"mariadb", "mysql"}
+            and data.get("kind") in ("mariadb", "mysql")
         ):
             return {**data, "port": 3306}
         return data

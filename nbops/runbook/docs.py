@@ -74,7 +74,25 @@ _DIFFERENCES = """\
 - A template within a text within an expression (`when: "'{{ x }}' == 'a'"`) is refused;
   Ansible renders it with a warning that it will stop to.
 - Includes and variable files may not lead out of the runbook's folder.
+- `copy`, `template` and `script` take files from the runbook's folder only, as includes do.
+- What Ansible would find while it runs, or pass over, is an error before the run where it is
+  written out: a `notify` that no handler of the play answers to, a host or group in `hosts`
+  that the inventory does not have, a file that is not there, a negative `retries`, `delay` or
+  `timeout`, a function, filter or test that does not exist.
 - A template file that includes another finds it in the folders of the runbook only.
+"""
+
+_LINT = """\
+## What `nbops lint` finds
+It tells first what does not load, with exit code 2, then what loads but is likely to bite,
+with exit code 1; `--json` gives the findings as one document. Without names it looks at
+all in `./runbooks`, its `hooks/` and `tasks/`. A finding that is meant is silenced by a comment
+on any line of its task: `# noqa: RULE`, several with commas between, or all with `# noqa`.
+
+```yaml
+    - name: Count the visit
+      command: /srv/count  # noqa: always-changed
+```
 """
 
 
@@ -172,7 +190,29 @@ def _files() -> str:
 the run; the keywords on the import hold for all that it brings. `include_tasks` does so while
 the run goes, and its name may be a template; its keywords decide whether and how often it is
 included, those of the tasks stand in the file. Names are relative to the file that they stand
-in, or to the runbook's folder.
+in, or to the runbook's folder. `group_vars/` and `host_vars/` beside the runbook count after
+those beside the inventory.
+
+What is written out is looked at before the first host is contacted: files that are imported
+or included, `vars_files`, the `src` of `copy` and `template` and the script of `script`, and
+what stands in those templates. A file that the run itself may make is not missed then: when a
+task is delegated to `localhost` or fetches files, or when the task is in a block with
+`rescue`, or has `ignore_errors` or `failed_when`.
+
+### The user's own folder
+In `runbooks/` beside the inventory:
+
+| file | what it does |
+|---|---|
+| `NAME.yml` | is run by `nbops run NAME`; replaces the runbook of that name that comes with nbops |
+| a file that ours imports or includes (`verify.yml`) | replaces that part of ours |
+| `hooks/before-NAME.yml`, `hooks/after-NAME.yml` | played before and after `NAME`, in the same run |
+
+A hook is an ordinary runbook: plays with `hosts` and `tasks`. Its files stand beside it, in
+`hooks/files/`, `hooks/templates/`, or (what it imports and includes) in `runbooks/`. When a
+hook fails, the run fails: with `any_errors_fatal: true` one host is enough, and what comes
+after `before-…` is not begun. Hooks belong to runbooks that are called by name, not to those
+given as a file elsewhere. A hook whose name fits no runbook is an error.
 """
 
 
@@ -211,7 +251,7 @@ def _refused() -> str:
 
 def _lint() -> str:
     rows = [(f"`{rule}`", text) for rule, text in RULES.items()]
-    return "\n".join(["## What `nbops lint` finds", *_table(("rule", "means"), rows)])
+    return "\n".join([_LINT, *_table(("rule", "means"), rows)])
 
 
 def _actions(specs: Sequence[ActionSpec]) -> str:

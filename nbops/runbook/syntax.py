@@ -43,10 +43,11 @@ def _environment(*, raw_strings: bool = True) -> RunbookEnvironment:
 def template_problems(text: str, place: Place | None) -> list[Problem]:
     """What is wrong with a text that holds templates."""
     try:
-        tree = _environment().parse(text)
+        return list(_unknown(_environment().parse(text), lambda _: place))
     except TemplateSyntaxError as error:
         return [Problem(f"Syntax error in template: {error.message}", place)]
-    return list(_unknown(tree, lambda _: place))
+    except (RecursionError, ValueError) as error:
+        return [_unreadable(error, place)]
 
 
 def file_problems(path: Path) -> list[Problem]:
@@ -54,33 +55,43 @@ def file_problems(path: Path) -> list[Problem]:
 
     One that names other marks than `{{`, `{%` and `{#` in its first line is not looked into.
     """
+    start = Place(str(path), 1)
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        return [Problem("a template is UTF-8 text, this is not", Place(str(path), 1))]
+        return [Problem("a template is UTF-8 text, this is not", start)]
     except OSError as error:
         return [Problem(f"{path}: {error.strerror or error}")]
     if text.startswith(_HEADER):
         return []
     try:
         tree = _environment(raw_strings=False).parse(text)
+        return list(_unknown(tree, lambda node: Place(str(path), node.lineno)))
     except TemplateSyntaxError as error:
-        return [
-            Problem(f"Syntax error in template: {error.message}", Place(str(path), error.lineno))
-        ]
-    return list(_unknown(tree, lambda node: Place(str(path), node.lineno)))
+        place = Place(str(path), error.lineno)
+        return [Problem(f"Syntax error in template: {error.message}", place)]
+    except (RecursionError, ValueError) as error:
+        return [_unreadable(error, start)]
 
 
 def expression_problems(text: str, place: Place | None) -> list[Problem]:
     """What is wrong with an expression without braces (a condition)."""
     try:
         tree = parse_expression(text)
+        return [*_unknown(tree, lambda _: place), *_nested(tree.find_all(nodes.Const), place)]
     except TemplateSyntaxError as error:
         hint = None
         if "{{" in text:
             hint = "a condition is an expression already: write its variables without `{{ }}`"
         return [Problem(f"Syntax error in expression: {error.message}", place, hint)]
-    return [*_unknown(tree, lambda _: place), *_nested(tree.find_all(nodes.Const), place)]
+    except (RecursionError, ValueError) as error:
+        return [_unreadable(error, place)]
+
+
+def _unreadable(error: Exception, place: Place | None) -> Problem:
+    """For what the parser itself cannot take: nesting without end, numbers without end."""
+    what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+    return Problem(f"Syntax error in template: {what}", place)
 
 
 def parse_expression(text: str) -> nodes.Template:
