@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -12,7 +12,6 @@ from pydantic import Field, field_validator
 from nbops.actions.paths import Answer, PathState
 from nbops.actions.values import Mode, Plain
 from nbops.base.command import quote
-from nbops.base.errors import ActionFailed
 from nbops.runbook.spec import Args
 
 _CLAUSE = re.compile(r"([ugoa]*)((?:[-+=](?:[rwxXst]*|[ugo]))+)\Z")
@@ -32,7 +31,7 @@ IDS = (
 class OwnedArgs(Args):
     """The arguments that say whose a path is and who may use it."""
 
-    mode: Mode | None = Field(
+    mode: Mode = Field(
         None, description="Permissions: octal in quotes ('0644'), symbolic (u+x,go-w)."
     )
     owner: Plain | None = Field(None, description="User, by name or number.")
@@ -67,20 +66,18 @@ class Wanted:
         )
 
     def read(self, answer: Answer) -> Rights:
-        """What `probe` printed. Raises ActionFailed when there is no such user or group."""
-        umask, own_uid, own_gid = int(answer.text(), 8), int(answer.text()), int(answer.text())
-        uid = self._id(answer, self.owner, "chown", "user")
-        gid = self._id(answer, self.group, "chgrp", "group")
-        return Rights(self.mode, uid, gid, umask, own_uid, own_gid)
-
-    @staticmethod
-    def _id(answer: Answer, name: str | None, what: str, kind: str) -> int | None:
-        if name is None:
-            return None
-        found = answer.text().strip()
-        if not found:
-            raise ActionFailed(f"{what} failed: failed to look up {kind} {name}")
-        return int(found)
+        """What `probe` printed. A user or group that is not there is the rights' problem."""
+        own = Rights(
+            None, None, None, int(answer.text(), 8), int(answer.text()), int(answer.text())
+        )
+        user = answer.text().strip() if self.owner is not None else None
+        group = answer.text().strip() if self.group is not None else None
+        if user == "":
+            return replace(own, problem=f"chown failed: failed to look up user {self.owner}")
+        own = replace(own, uid=None if user is None else int(user))
+        if group == "":
+            return replace(own, problem=f"chgrp failed: failed to look up group {self.group}")
+        return replace(own, mode=self.mode, gid=None if group is None else int(group))
 
 
 AS_IT_IS = Wanted()
@@ -88,7 +85,11 @@ AS_IT_IS = Wanted()
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """Wanted permissions with names resolved on the host, and what the host uses by itself."""
+    """Wanted permissions with names resolved on the host, and what the host uses by itself.
+
+    With a `problem` (there is no such user) only what is set before it comes to that is here:
+    everything is done as far as Ansible goes, and fails there.
+    """
 
     mode: str | None = None
     uid: int | None = None
@@ -96,6 +97,11 @@ class Rights:
     umask: int = 0o022
     own_uid: int = 0
     own_gid: int = 0
+    problem: str = ""
+
+    def complain(self) -> str:
+        """The line of a script that ends with the problem; "" when there is none."""
+        return f"echo {quote(self.problem)} >&2; exit 1\n" if self.problem else ""
 
     def final_mode(self, current: int, *, folder: bool) -> int:
         """The permission bits that a path with `current` is to have."""
@@ -114,6 +120,8 @@ class Rights:
             wanted = self.final_mode(state.permissions, folder=state.is_dir)
             if wanted != state.permissions:
                 found["mode"] = (f"{state.permissions:04o}", f"{wanted:04o}")
+        if self.problem:
+            found["problem"] = ("", self.problem)
         return found
 
     def script(self, state: PathState) -> str:
@@ -124,7 +132,7 @@ class Rights:
         if changes and self.mode is not None and not state.is_link:
             mode = self.final_mode(state.permissions, folder=state.is_dir)
             lines.append(f'chmod {mode:05o} -- "$1"')
-        return "".join(f"{line}\n" for line in lines)
+        return "".join(f"{line}\n" for line in lines) + self.complain()
 
 
 def set_owner(uid: int | None, gid: int | None, changed: Container[str]) -> list[str]:
@@ -139,7 +147,7 @@ def apply_mode(current: int, spec: str, *, folder: bool, umask: int) -> int:
 
     Raises ValueError when it is neither.
     """
-    if re.fullmatch(r"0*[0-7]{1,4}", spec):
+    if re.fullmatch(r"(0o)?0*[0-7]{1,4}", spec):
         return int(spec, 8)
     mode = current
     for clause in spec.split(","):

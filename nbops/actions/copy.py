@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from nbops.actions import copy_tree
 from nbops.actions.api import ActionContext, Result
-from nbops.actions.attrs import OwnedArgs
+from nbops.actions.attrs import AS_IT_IS, OwnedArgs, apply_mode
 from nbops.actions.outcome import failed
 from nbops.actions.put import Goal, put
 from nbops.actions.values import Content, Mode, Path, Plain
@@ -56,7 +56,7 @@ class CopyArgs(PutArgs):
     )
     content: Content | None = Field(None, description="The content itself, instead of `src`.")
     remote_src: bool = Field(False, description="`src` is on the host.")
-    directory_mode: Mode | None = Field(None, description="Permissions of folders made.")
+    directory_mode: Mode = Field(None, description="Permissions of folders made.")
     local_follow: bool = Field(True, description="Copy what links in `src` point to.")
     checksum: Plain | None = Field(None, description="sha1 that the source must have.")
 
@@ -66,6 +66,13 @@ class CopyArgs(PutArgs):
             raise ValueError("give either `src` or `content`")
         if self.content is not None and self.dest.endswith("/"):
             raise ValueError("can not use content with a dir as dest")
+        if self.directory_mode is not None:
+            apply_mode(0, self.directory_mode, folder=True, umask=0)
+        if self.remote_src and self.validate_with is not None and self.wanted() != AS_IT_IS:
+            raise ValueError(
+                "`validate` with `remote_src` and an owner, group or mode changes the source "
+                "itself under Ansible: set the rights with `file` afterwards"
+            )
         return self
 
 

@@ -73,6 +73,8 @@ def from_here(args: CopyArgs, source: Path, ctx: ActionContext) -> Result:
     src = args.src or ""
     prefix = "" if src.endswith("/") else f"/{source.name}"
     entries = list(walk(source, prefix, follow=args.local_follow))
+    # A folder with nothing in it is not made, as under Ansible; an empty one in it is.
+    entries = entries if len(entries) > 1 else []
     script = _probe_here(args, entries)
     answer = Answer(must(ctx.probe(script), f"looking at {args.dest}").stdout)
     dest, is_file = answer.text(), answer.flag()
@@ -82,7 +84,11 @@ def from_here(args: CopyArgs, source: Path, ctx: ActionContext) -> Result:
     pairs = list(zip(entries, states, strict=True))
     tree = _tree(args, dest, pairs, answer, own_modes=args.mode == "preserve")
     done = _carry_out(args, tree, ctx)
-    values = {**done.values, "dest": f"{dest}/", "src": src}
+    values = {
+        **done.values,
+        "dest": f"{dest}/",
+        "src": f"{source}/" if prefix == "" else str(source),
+    }
     files = [pair for pair in pairs if pair[0].kind == "file"]
     if len(files) == 1 and not done.failed and not (ctx.check and done.changed):
         values |= _only_file(*files[0], done, ctx)
@@ -103,7 +109,7 @@ def from_host(args: CopyArgs, ctx: ActionContext) -> Result:
         here, there = _full(answer, source + below), _full(answer, dest + below)
         pairs.append((_entry(kind, below, here), there))
     alone = pairs[0][0].kind != "dir"
-    if alone and not parent and not args.dest.endswith("/"):
+    if alone and not parent and not ctx.check and not args.dest.endswith("/"):
         return failed(f"Destination directory {posixpath.dirname(dest)} does not exist")
     if alone and pairs[0][1].is_dir:
         return failed(f"{dest} is a folder: a file cannot take its place")
@@ -138,26 +144,27 @@ def _only_file(entry: Entry, there: PathState, done: Result, ctx: ActionContext)
 
 
 def walk(source: Path, prefix: str, *, follow: bool) -> Iterator[Entry]:
-    """Everything in a folder here, folders before what is in them. Raises ActionFailed for
-    links that lead in a circle."""
+    """Everything in a folder here, folders before what is in them. A link that leads back to
+    a folder that it stands in stays a link."""
     yield Entry(prefix, "dir", source, mode=source.stat().st_mode & 0o7777)
-    seen = {os.path.realpath(source)}
     for root, folders, files in os.walk(source, followlinks=follow):
         folders.sort()
         below = prefix + root.removeprefix(str(source)).rstrip("/")
         for name in list(folders):
             path = Path(root, name)
-            if path.is_symlink() and not follow:
+            if path.is_symlink() and not (follow and _leads_on(path)):
                 folders.remove(name)
                 yield Entry(f"{below}/{name}", "link", path, target=str(path.readlink()))
                 continue
-            real = os.path.realpath(path)
-            if path.is_symlink() and any(Path(one).is_relative_to(real) for one in seen):
-                raise ActionFailed(f"{path}: a link that leads back to a folder above it")
-            seen.add(real)
             yield Entry(f"{below}/{name}", "dir", path, mode=path.stat().st_mode & 0o7777)
         for name in sorted(files):
             yield _local_file(Path(root, name), f"{below}/{name}", follow=follow)
+
+
+def _leads_on(link: Path) -> bool:
+    real = os.path.realpath(link)
+    around = (os.path.realpath(folder) for folder in link.parents)
+    return all(real != folder for folder in around)
 
 
 def _local_file(path: Path, below: str, *, follow: bool) -> Entry:
@@ -217,7 +224,7 @@ def _probe_host(args: CopyArgs) -> str:
     return "".join(
         [
             LOOK + LINK + SUM + IDS + _TREE,
-            f"F={1 if args.local_follow else 0}\nS={expanded(src)}\nD={expanded(args.dest)}\n",
+            f"F=1\nS={expanded(src)}\nD={expanded(args.dest)}\n",
             "case $S in */) S=${S%/}; c=1;; *) c=;; esac\nb=${S##*/}\n",
             "case $S in -*) S=./$S;; esac; case $D in -*) D=./$D;; esac\n",
             "G=$D\n",
@@ -230,6 +237,7 @@ def _probe_host(args: CopyArgs) -> str:
             'if [ -e "$S" ]; then printf "1\\0"; else printf "\\0"; exit; fi\n',
             'if [ -f "$S" ]; then m=$(md5sum < "$S"); printf \'%s\' "${m%% *}"; fi\n',
             'printf "\\0"; nb_pair "$S" "$D" ""\n',
+            f"F={1 if args.local_follow else 0}\n",
             '[ "$k" != dir ] || nb_tree "$S"\nprintf "\\0"\n',
             _wanted(args)[0].probe(),
         ]
@@ -255,7 +263,7 @@ def _carry_out(args: CopyArgs, tree: Tree, ctx: ActionContext) -> Result:
     missing = posixpath.dirname(tree.dest) if not folders else ""
     placements = [_placement(args, tree, pair, ctx) for pair in different]
     script = place.place_script(placements, args.validate_with, before=folders or _parent(
-        missing, tree, args), after=f"set -e\n{links}{rights}")  # fmt: skip
+        missing, tree, args), after=f"set -e\n{links}{rights}{tree.rights.complain()}")  # fmt: skip
     placed = place.read_placed(ctx.act(script), placements)
     if isinstance(placed, place.Refused):
         return failed(

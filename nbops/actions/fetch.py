@@ -85,6 +85,7 @@ class FetchAction:
         summary="Bring a file of the host here.",
         example="- fetch:\n    src: /var/log/nginx/error.log\n    dest: logs/\n",
         effect=Effect.NONE,
+        check="skipped",
         returns={
             "dest": "The file here.",
             "checksum": "Its sha1.",
@@ -94,7 +95,9 @@ class FetchAction:
     )
 
     def run(self, args: FetchArgs, ctx: ActionContext) -> Result:
-        """Fetch it when it differs; in check mode, say whether it does."""
+        """Fetch it when it differs; nothing in check mode."""
+        if ctx.check:
+            return Result(skipped=True, msg="check mode not (yet) supported for this module")
         answer = Answer(must(ctx.probe(probe_script(args.src)), f"looking at {args.src}").stdout)
         source = answer.text()
         state = answer.summed(source)
@@ -109,8 +112,6 @@ class FetchAction:
             and hashlib.sha1(local, usedforsecurity=False).hexdigest() == state.sha1
         ):
             return Result(values={**values, "md5sum": _md5(local)})
-        if ctx.check:
-            return Result(changed=True, values=values)
         content = ctx.fetch(source)
         real = hashlib.sha1(content, usedforsecurity=False).hexdigest()
         if args.validate_checksum and real != state.sha1:

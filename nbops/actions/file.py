@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pydantic import AliasChoices, Field, model_validator
 
+from nbops.actions import times
 from nbops.actions.api import ActionContext, Diff, Result
 from nbops.actions.attrs import IDS, OwnedArgs, Rights
 from nbops.actions.outcome import must
@@ -36,9 +37,11 @@ class FileArgs(OwnedArgs):
     force: bool = Field(False, description="Link to what is not there; replace a file by a link.")
     follow: bool = Field(True, description="Act on what a link at `path` points to.")
     modification_time: Plain | None = Field(
-        None, description="For `touch`: `now`, `preserve`, or YYYYMMDDhhmm.ss."
+        None, description="`now` (default of `touch`), `preserve` (of the rest), or a time."
     )
-    access_time: Plain | None = Field(None, description="For `touch`: as `modification_time`.")
+    access_time: Plain | None = Field(None, description="As `modification_time`.")
+    modification_time_format: Plain = Field(times.FORMAT, description="How that time is written.")
+    access_time_format: Plain = Field(times.FORMAT, description="How that time is written.")
 
     @model_validator(mode="after")
     def _fits(self) -> FileArgs:
@@ -50,7 +53,22 @@ class FileArgs(OwnedArgs):
             raise ValueError("src is required for creating new hardlinks")
         if self.mode == "preserve":
             raise ValueError("`preserve` is for copy and template")
+        if self.recurse and set(self.times().values()) != {times.PRESERVE}:
+            raise ValueError("times are set on one path: leave out recurse")
         return self
+
+    def times(self) -> dict[str, str]:
+        """The times asked for, by touch's option. Raises ValueError when one is none."""
+        usual = times.NOW if self.state == "touch" else times.PRESERVE
+        given = {
+            "-m": (self.modification_time or usual, self.modification_time_format),
+            "-a": (self.access_time or usual, self.access_time_format),
+        }
+        words = {times.NOW, times.PRESERVE}
+        return {
+            option: one if one in words else times.clock_time(one, form)
+            for option, (one, form) in given.items()
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +77,7 @@ class Seen:
 
     `there` is the path itself, `real` what it leads to when it is a link, `inside` what is in
     the folder (with `recurse`), `source` what a link is to point to, `empty` whether the folder
-    is empty.
+    is empty, `times` those asked for.
     """
 
     there: PathState
@@ -68,6 +86,7 @@ class Seen:
     source: PathState
     empty: bool = True
     inside: tuple[PathState, ...] = ()
+    times: times.Times = field(default_factory=lambda: times.Times({}, {}))
 
 
 @dataclass(frozen=True)
@@ -101,6 +120,7 @@ def probe_script(args: FileArgs) -> str:
         't=$s; if [ -L "$s" ]; then t=$(readlink -fn -- "$s"; echo x); t=${t%x}; fi\n',
         'nb_look "$t"\n',
         args.wanted().probe(),
+        times.probe(args.times()),
         WALK,
         'if [ -d "$r" ] && nb_any "$r"; then printf "full\\0"; else printf "\\0"; fi\n',
     ]
@@ -116,11 +136,12 @@ def read_seen(output: bytes, args: FileArgs) -> Seen:
     real = answer.state(answer.text())
     source = answer.state(answer.text())
     rights = args.wanted().read(answer)
+    when = times.read(args.times(), answer)
     full = answer.text() == "full"
     inside: list[PathState] = []
     while args.recurse and (path := answer.text()):
         inside.append(answer.state(path))
-    return Seen(there, real, rights, source, not full, tuple(inside))
+    return Seen(there, real, rights, source, not full, tuple(inside), when)
 
 
 class FileAction:
@@ -151,13 +172,15 @@ class FileAction:
         step = decide(args, seen)
         state = state_of(args, seen)
         key = "dest" if state in {"link", "hard", "touch"} else "path"
-        values: dict[str, Any] = {"src": args.src} if args.src is not None else {}
-        if state == "link" and args.src is None:
+        values: dict[str, Any] = {"src": args.src} if state in {"link", "hard"} else {}
+        if args.state == "link" and args.src is None:
             values["src"] = seen.there.target
         if step.problem:
             now = seen.real if step.path == seen.real.path else seen.there
             values |= {"path": step.path, **now.attributes()}
             return Result(failed=True, msg=step.problem, values=values)
+        if ctx.check and seen.rights.problem and seen.there.exists:
+            return Result(failed=True, msg=seen.rights.problem, values=values)
         values[key] = step.path
         now = seen.there if step.path == seen.there.path else seen.real
         if step.script and not ctx.check:
@@ -184,10 +207,21 @@ def decide(args: FileArgs, seen: Seen) -> Step:
     match state_of(args, seen):
         case "absent":
             return _absent(seen.there)
+        case "touch":
+            return _touch(seen)
+    step = _decide(args, seen, there)
+    stamps = "" if step.problem or not there.exists else seen.times.script(there)
+    return (
+        replace(step, script=f"{step.script}set -- {quote(there.path)}\n{stamps}")
+        if stamps
+        else step
+    )
+
+
+def _decide(args: FileArgs, seen: Seen, there: PathState) -> Step:
+    match state_of(args, seen):
         case "directory":
             return _directory(seen, there)
-        case "touch":
-            return _touch(args, seen, there)
         case "link":
             return _link(args, seen)
         case "hard":
@@ -264,28 +298,34 @@ def _directory(seen: Seen, there: PathState) -> Step:
     return _rights(seen.rights, there, *seen.inside)
 
 
-def _touch(args: FileArgs, seen: Seen, there: PathState) -> Step:
-    given = {"-m": args.modification_time, "-a": args.access_time}
-    path = quote(there.path)
-    lines = []
-    if not there.exists:
-        lines.append(f"touch -- {path}\n")
-    for option, time in given.items():
-        if time == "preserve" or (time is None and not there.exists):
-            continue
-        stamp = "" if time in {None, "now"} else f"-t {quote(str(time))} "
-        lines.append(f"touch {option} {stamp}-- {path}\n")
-    made = there
-    if not there.exists:
-        mode = 0o100666 & ~seen.rights.umask
-        made = PathState(
-            there.path, True, mode, uid=seen.rights.own_uid, gid=seen.rights.own_gid
-        )  # fmt: skip
-    step = _rights(seen.rights, made)
-    before = {"state": there.kind, **step.before}
-    return Step(
-        there.path, "".join(lines) + step.script, "", before, {**step.after, "state": "touch"}
+def _touch(seen: Seen) -> Step:
+    """What is set is what a link leads to; what is told of is the link, as Ansible does."""
+    there, path = seen.there, quote(seen.there.path)
+    if there.is_link and not seen.real.exists:
+        return Step(there.path, problem="Error, could not touch target: a link to nothing")
+    if there.exists:
+        step = _rights(seen.rights, seen.real if there.is_link else there)
+        stamps = seen.times.script(seen.real)
+        script = step.script + (f"set -- {path}\n{stamps}" if stamps else "")
+        before = {"state": there.kind, **step.before}
+        return Step(there.path, script, "", before, {**step.after, "state": "touch"})
+    made = PathState(
+        there.path,
+        True,
+        0o100666 & ~seen.rights.umask,
+        uid=seen.rights.own_uid,
+        gid=seen.rights.own_gid,
     )
+    # A file that cannot be what it should is not left behind.
+    lines = f"touch -- {path}\ntrap '[ $? = 0 ] || rm -f -- \"$1\"' EXIT\nset -- {path}\n"
+    step = _rights(seen.rights, made)
+    stamps = (
+        ""
+        if set(seen.times.asked.values()) <= {times.NOW, times.PRESERVE}
+        else (seen.times.script(made))
+    )
+    after = {**step.after, "state": "touch"}
+    return Step(there.path, lines + step.script + stamps, "", {"state": "absent"}, after)
 
 
 def _link(args: FileArgs, seen: Seen) -> Step:
@@ -304,22 +344,31 @@ def _link(args: FileArgs, seen: Seen) -> Step:
     if problem:
         return Step(there.path, problem=problem)
     if there.is_link and there.target == src:
-        return Step(there.path, _rights(seen.rights, seen.real if args.follow else there).script)
+        now = seen.real if args.follow and seen.real.exists else there
+        return Step(there.path, _rights(seen.rights, now).script)
     clear = f"rmdir -- {quote(there.path)}\n" if there.is_dir else ""
     script = f"{clear}ln -s -f -n -T -- {quote(src)} {quote(there.path)}\n"
-    if seen.source.exists and args.follow:
+    if not args.follow:
+        made = PathState(there.path, True, 0o120777)
+        new = replace(made, uid=seen.rights.own_uid, gid=seen.rights.own_gid)
+        script += _rights(seen.rights, new).script
+    elif seen.source.exists:
         script += _rights(seen.rights, seen.source).script
     return Step(there.path, script, "", {"state": there.kind}, {"state": "link"})
 
 
 def _hard(args: FileArgs, seen: Seen) -> Step:
     there, source = seen.there, seen.source
+    if args.src is not None and not args.src.startswith(("/", "~", "$")):
+        return Step(there.path, problem="absolute paths are required")
     if not source.exists:
-        return Step(there.path, problem="Source does not exist")
+        return Step(there.path, problem="src does not exist")
     same = (there.inode, there.device) == (source.inode, source.device)
     if there.exists and same:
         return _rights(seen.rights, there)
     problem = _may_replace(args, seen, "hard link")
+    if there.kind == "hard" and not args.force:
+        problem = "Cannot link, different hard link exists at destination"
     if problem:
         return Step(there.path, problem=problem)
     clear = f"rmdir -- {quote(there.path)}\n" if there.is_dir else ""

@@ -13,6 +13,7 @@ from nbops.runbook.spec import ActionSpec, Args
 What = Literal[
     "clear_facts",
     "clear_host_errors",
+    "end_batch",
     "end_host",
     "end_play",
     "flush_handlers",

@@ -15,6 +15,7 @@ from nbops.base.command import Outcome, quote
 from nbops.base.errors import ActionFailed
 
 _REFUSED = 65
+_NO_CHECKER = 71
 _MARK = b"\0placed\0"
 
 # nb_place STAGED TEMPORARY DEST MODE OWNER KEEP BACKUP: the temporary file lies beside DEST, so
@@ -111,7 +112,8 @@ def check_function(validate: str | None) -> str:
         raise ActionFailed(f"validate must contain %s: {validate}")
     words = [_with_path(word) for word in shlex.split(validate)]
     return (
-        f"nb_check() {{ {' '.join(words)} </dev/null || "
+        f"nb_check() {{ command -v {words[0]} >/dev/null || exit {_NO_CHECKER}; "
+        f"{' '.join(words)} </dev/null || "
         f"{{ printf '\\0refused\\0%s' \"$?\"; exit {_REFUSED}; }}; }}\n"
     )
 
@@ -123,6 +125,8 @@ def read_placed(outcome: Outcome, files: Sequence[Placement]) -> list[Placed] | 
         # What stands before it are the records of files that passed.
         said = said.rpartition(_MARK)[2] if _MARK in said else said
         return Refused(int(status), said.decode("utf-8", "replace"), outcome.err)
+    if outcome.status == _NO_CHECKER:
+        raise ActionFailed("Error executing command.", hint="the program of `validate` is missing")
     if not outcome.ok:
         raise ActionFailed(_reason(outcome))
     placed = []

@@ -70,7 +70,9 @@ def probe_script(dest: str, name: str, size: int, wanted: Wanted, *, follow: boo
         f'case $p in */) {inside};; *) if [ -d "$p" ]; then {inside}; else f=$p; fi;; esac\n',
     ]
     if follow:
-        lines.append('[ -L "$f" ] && { f=$(readlink -fn -- "$f"; echo x); f=${f%x}; }\n')
+        lines.append(
+            '[ -L "$f" ] && [ -e "$f" ] && { f=$(readlink -fn -- "$f"; echo x); f=${f%x}; }\n'
+        )
     lines += [
         "case $f in -*) f=./$f;; esac\n",
         "case $f in */*) d=${f%/*}/;; *) d=.;; esac\n",
@@ -98,7 +100,7 @@ def put(goal: Goal, ctx: ActionContext) -> Result:
     sha1 = hashlib.sha1(content, usedforsecurity=False).hexdigest()
     script = probe_script(goal.dest, goal.name, len(content), goal.wanted, follow=goal.follow)
     found = read_found(must(ctx.probe(script), f"looking at {goal.dest}").stdout, goal.wanted)
-    problem = _problem(goal, found)
+    problem = _problem(goal, found, check=ctx.check)
     if problem:
         return failed(problem, checksum=sha1)
     if not goal.force and found.existing.exists:
@@ -108,12 +110,15 @@ def put(goal: Goal, ctx: ActionContext) -> Result:
     return _set_rights(found, sha1, ctx)
 
 
-def _problem(goal: Goal, found: Found) -> str:
+def _problem(goal: Goal, found: Found, *, check: bool) -> str:
     if found.target_is_dir and not goal.name:
         return "can not use content with a dir as dest"
     if found.target_is_dir:
         return f"{found.path} is a folder on the host: a file cannot take its place"
-    if not found.parent and not goal.dest.endswith("/"):
+    if check and found.existing.exists:
+        return found.rights.problem
+    # In check mode the folder may be one that an earlier task would have made.
+    if not found.parent and not goal.dest.endswith("/") and not check:
         folder = posixpath.dirname(found.path)
         return f"Destination directory {folder} does not exist"
     return ""
@@ -131,7 +136,7 @@ def _write(goal: Goal, content: bytes, sha1: str, found: Found, ctx: ActionConte
     file = place.plan(staged, found.path, found.rights, found.existing, backup=goal.backup)
     folder = posixpath.dirname(found.path)
     new = "" if found.parent else make_folders(folder, found.rights, goal.directory_mode)
-    script = place.place_script([file], goal.validate, before=new)
+    script = place.place_script([file], goal.validate, before=new, after=found.rights.complain())
     placed = place.read_placed(ctx.act(script), [file])
     if isinstance(placed, place.Refused):
         return failed(
@@ -182,7 +187,8 @@ def make_folders(folder: str, rights: Rights, mode: str | None) -> str:
     if mode is not None:
         bits = replace(rights, mode=mode).final_mode(0o777 & ~rights.umask, folder=True)
         lines.append(f'chmod {bits:05o} -- "$1"\n')
-    lines.append(f"}}\nnb_folder {quote(folder)}\n")
+    lines.append(rights.complain())
+    lines.append(f"}}\nnb_folder {quote(folder.rstrip('/') or '/')}\n")
     return "".join(lines)
 
 

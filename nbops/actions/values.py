@@ -70,8 +70,10 @@ def to_content(value: Any) -> Any:
 def to_mode(value: Any) -> Any:
     """A file mode as text: octal digits, symbolic (`u+x,go-w`), or `preserve`.
 
-    A number is the mode itself, as YAML reads `0644` (which is 420).
+    A number is the mode itself, as YAML reads `0644` (which is 420); an empty text is none.
     """
+    if value == "":
+        return None
     if isinstance(value, bool | Secret):
         raise ValueError("a mode is octal digits in quotes, such as '0644', or symbolic")
     if isinstance(value, int):
@@ -101,7 +103,7 @@ OptionalPath = Annotated[
 ]
 Path = Annotated[str, BeforeValidator(lambda value: _no_nul(to_path(value)))]
 Content = Annotated[Text, BeforeValidator(to_content)]
-Mode = Annotated[str, BeforeValidator(to_mode)]
+Mode = Annotated[str | None, BeforeValidator(to_mode)]
 PlainList = Annotated[list[Plain], BeforeValidator(to_list)]
 # In a field's `json_schema_extra`: the argument is an expression without braces, which the action
 # evaluates itself. It must reach the action as it was written: what came from a host could

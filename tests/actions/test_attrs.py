@@ -63,7 +63,7 @@ def test_symbolic_modes_are_those_of_chmod_itself(spec: str, before: int) -> Non
     assert apply_mode(before, spec, folder=False, umask=0o022) == real
 
 
-@pytest.mark.parametrize("spec", ["rw", "9", "u+z", "u~x", "", "u+rg", "07777777"])
+@pytest.mark.parametrize("spec", ["rw", "9", "u+z", "u~x", "u+rg", "07777777"])
 def test_what_is_no_mode_is_refused_before_anything_runs(spec: str) -> None:
     with pytest.raises(ValidationError):
         OwnedArgs(mode=spec)
@@ -85,9 +85,16 @@ def test_only_what_differs_is_set(rights: Rights, script: str) -> None:
     assert rights.script(FILE) == script
 
 
-def test_a_user_that_is_not_there_is_named() -> None:
-    with pytest.raises(ActionFailed, match="failed to look up user nobody-knows"):
-        Wanted(owner="nobody-knows").read(Answer(b"0022\x000\x000\0\0"))
+def test_a_user_that_is_not_there_is_named_where_ansible_comes_to_it() -> None:
+    rights = Wanted(mode="0600", owner="nobody-knows").read(Answer(b"0022\x000\x000\0\0"))
+    assert (rights.mode, rights.uid, rights.gid) == (None, None, None)
+    assert rights.script(FILE) == (
+        "echo 'chown failed: failed to look up user nobody-knows' >&2; exit 1\n"
+    )
+
+
+def test_an_empty_mode_is_none() -> None:
+    assert OwnedArgs(mode="").mode is None
 
 
 def test_names_and_numbers_of_users_are_looked_up_on_the_host(ctx: LocalContext, box: Path) -> None:

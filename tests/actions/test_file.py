@@ -31,13 +31,16 @@ REMOVE = (
 )
 
 
+TOUCH = "touch -- /x\ntrap '[ $? = 0 ] || rm -f -- \"$1\"' EXIT\nset -- /x\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "found", "script"),
     [
         ({"state": "absent"}, seen(NOTHING), ""),
         ({"state": "absent"}, seen(FOLDER), REMOVE),
         ({"state": "directory"}, seen(FOLDER), ""),
-        ({"state": "touch"}, seen(NOTHING), "touch -- /x\n"),
+        ({"state": "touch"}, seen(NOTHING), TOUCH),
         ({"state": "file"}, seen(PLAIN), ""),
         ({}, seen(PLAIN), ""),
         ({"state": "link", "src": "/y"}, seen(LINK, SOURCE), ""),
