@@ -15,6 +15,7 @@ from nbops.nocobase.steps.balancer import (
     BalancerUndrain,
     BalancerVerify,
 )
+from nbops.nocobase.steps.bootstrap import Bootstrap
 from nbops.nocobase.steps.cluster_proof import ProveCluster
 from nbops.nocobase.steps.database import DatabaseCreate, DatabaseServer
 from nbops.nocobase.steps.node import Configure, PullNode
@@ -36,6 +37,7 @@ NOCOBASE_ACTIONS: Sequence[Action[Any]] = (
     DatabaseCreate(),
     DatabaseBackup(),
     RedisServer(),
+    Bootstrap(),
     PutPlugins(),
     Configure(),
     PullNode(),

@@ -69,7 +69,7 @@ class WaitNode:
             if verdict is Verdict.WAIT:
                 return Result(skipped=True, msg="the app does not run")
             if verdict is Verdict.HOPELESS:
-                log = _log(node, plan, ctx)
+                log = _log(node, plan, state, ctx)
                 return Result(
                     failed=True,
                     msg=_why(node, app, state, wait.reason, log),
@@ -132,8 +132,8 @@ def see(
     return state, read_health(health.status, health.body), read_version(info.body)
 
 
-def _log(node: Here, plan: NodePlan, ctx: ActionContext) -> list[str]:
-    outcome = ctx.probe(node.runtime.log_script(plan, _LOG_LINES))
+def _log(node: Here, plan: NodePlan, state: NodeState, ctx: ActionContext) -> list[str]:
+    outcome = ctx.probe(node.runtime.log_script(plan, _LOG_LINES, state.since))
     return telling(outcome.out.splitlines())
 
 
