@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,11 +17,8 @@ if TYPE_CHECKING:
 Name = Annotated[str, typer.Option("--name", help="Which lab; several can stand side by side.")]
 
 
-class App(StrEnum):
-    """What runs on the nodes."""
-
-    NOCOBASE = "nocobase"
-    SAMPLE = "sample"
+def _option(flag: str, what: str) -> Any:
+    return typer.Option(flag, help=what, show_default=False)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -42,15 +38,41 @@ def add_to(app: typer.Typer) -> None:
 
 def up(
     output: Output,
+    *,
     name: Name = "lab",
-    nodes: Annotated[int, typer.Option("--nodes", min=1, help="How many app nodes.")] = 3,
-    app: Annotated[App, typer.Option("--app", help="The real thing, or a small stand-in.")] = (
-        App.NOCOBASE
-    ),
+    nodes: Annotated[
+        int | None,
+        typer.Option("--nodes", min=1, help="How many app nodes (3); more are added to a lab."),
+    ] = None,
+    app: Annotated[
+        str | None, _option("--app", "The real `nocobase`, or the small `sample` in its place.")
+    ] = None,
+    runtime: Annotated[
+        str | None, _option("--runtime", "How nodes run it: `compose`, `pm2` or `mixed`.")
+    ] = None,
+    database: Annotated[str | None, _option("--database", "`postgres` or `mariadb`.")] = None,
+    balancer: Annotated[str | None, _option("--balancer", "`nginx` or `haproxy`.")] = None,
+    balancers: Annotated[
+        int | None, typer.Option("--balancers", min=1, help="How many balancers (1).")
+    ] = None,
+    redis: Annotated[
+        str | None, _option("--redis", "`one`, or `separate`: a machine for each function.")
+    ] = None,
 ) -> None:
-    """Make the machines; the last line is the path of their inventory."""
+    """Make the machines, or add nodes to them; the last line is the path of their inventory."""
+    from nbops.lab.layout import Wish
+
+    wish = Wish(
+        nodes=nodes,
+        app=app,
+        runtime=runtime,
+        database=database,
+        balancer=balancer,
+        balancers=balancers,
+        redis=redis,
+    )
     with _lab(name, output) as lab:
-        inventory = lab.up(nodes, app.value)
+        inventory = lab.up(wish)
     if output.json:
         show.line({"kind": "lab_ready", "name": name, "inventory": inventory})
     else:

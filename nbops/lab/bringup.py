@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +14,7 @@ from nbops.base.errors import LabError
 from nbops.base.events import Emit
 from nbops.lab import images, machine
 from nbops.lab.events import LabStep
-from nbops.lab.layout import REGISTRY_PORT, App, Machine, Role
+from nbops.lab.layout import REGISTRY_PORT, App, Machine, Role, Runtime
 from nbops.lab.machine import Site
 from nbops.lab.shell import run
 from nbops.lab.state import Record, write_file
@@ -22,21 +23,35 @@ UPGRADE_VERSION = "2.2.16"
 _REGISTRY_DEADLINE = 60
 
 
-class Images(Protocol):
-    """Gives the folder of a registry's storage that holds the app's images."""
+class Builder(Protocol):
+    """Makes something of an app in these versions, or takes it from the cache."""
 
     def __call__(self, app: App, versions: Sequence[str], cache: Path, emit: Emit) -> Path: ...
 
 
-def link_images(site: Site, record: Record, cache: Path, source: Images, emit: Emit) -> None:
-    """Have the images made, or found in the cache, and remember their folder for the lab."""
-    link = site.folders.images
-    if link.is_symlink() and link.is_dir():
-        return
-    versions = tuple(dict.fromkeys((record.shape.version, UPGRADE_VERSION)))
-    folder = source(record.shape.app, versions, cache, emit)
-    link.unlink(missing_ok=True)
-    link.symlink_to(folder)
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where a lab has its app from: the folder of a registry's storage with the images, and
+    the packed folders, with `{version}` in their path."""
+
+    images: Builder
+    packages: Builder
+
+
+def link_images(site: Site, record: Record, cache: Path, sources: Sources, emit: Emit) -> None:
+    """Have the app made, or found in the cache, and remember for the lab where it is."""
+    shape, link = record.shape, site.folders.images
+    versions = tuple(dict.fromkeys((shape.version, UPGRADE_VERSION)))
+    if not link.is_dir():
+        folder = sources.images(shape.app, versions, cache, emit)
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder)
+    if shape.runtime is not Runtime.COMPOSE and not site.folders.packages.is_dir():
+        packed = str(sources.packages(shape.app, versions, cache, emit))
+        site.folders.packages.mkdir()
+        for version in versions:
+            name = site.folders.package.format(version=version)
+            Path(name).symlink_to(packed.format(version=version))
 
 
 def prepare(site: Site, pool: Executor) -> None:
@@ -46,6 +61,7 @@ def prepare(site: Site, pool: Executor) -> None:
         comment = f"nbops-lab-{site.lab}"
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", site.folders.key])
     keys = list(pool.map(lambda each: _prepare_one(site, each), site.machines))
+    machine.write_names(site)
     lines = (f"{m.address} {key}\n" for m, key in zip(site.machines, keys, strict=True))
     write_file(site.folders.known_hosts, "".join(lines))
 
@@ -87,9 +103,16 @@ def boot(site: Site, target: Machine, ssh: Sequence[str], emit: Emit) -> None:
     emit(LabStep(name=target.host, message=f"up at {target.address}", seconds=seconds))
 
 
-def built_images(app: App, versions: Sequence[str], cache: Path, emit: Emit) -> Path:
-    """The real images, built from their packages or taken from the cache."""
+def _built_images(app: App, versions: Sequence[str], cache: Path, emit: Emit) -> Path:
     return images.ensure(app.value, versions, cache, emit).folder
+
+
+def _built_packages(app: App, versions: Sequence[str], cache: Path, emit: Emit) -> Path:
+    return Path(images.ensure_folders(app.value, versions, cache, emit))
+
+
+BUILT = Sources(_built_images, _built_packages)
+"""The real app, built from its packages."""
 
 
 def _prepare_one(site: Site, each: Machine) -> str:

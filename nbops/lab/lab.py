@@ -8,21 +8,27 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nbops.base.errors import LabError
 from nbops.base.events import Emit, Note
 from nbops.lab import base, bringup, cgroups, checks, inventory, machine, network, recipe, remove
-from nbops.lab.bringup import Images
+from nbops.lab.bringup import BUILT, Sources
 from nbops.lab.events import LabStep
-from nbops.lab.layout import Machine, Shape, check_name, check_shape, choose_subnet, find_machine
+from nbops.lab.layout import (
+    Machine,
+    Wish,
+    check_name,
+    choose_subnet,
+    find_machine,
+    grows,
+    wanted_shape,
+)
 from nbops.lab.limits import raise_limits, restore_limits
 from nbops.lab.locks import folder_lock
 from nbops.lab.machine import Site
 from nbops.lab.state import CACHE, STATE_ROOT, Folders, Record, read_record, write_record
-
-DEFAULT_VERSION = "2.2.15"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,28 +65,29 @@ class Lab:
         *,
         state_root: Path = STATE_ROOT,
         cache: Path = CACHE,
-        images: Images | None = None,
+        sources: Sources = BUILT,
     ) -> None:
         self.name = check_name(name)
         self.folders = Folders(state_root / name)
         self._emit = emit
         self._cache = cache
-        self._images = images or bringup.built_images
+        self._sources = sources
         self._state_root = state_root
 
-    def up(self, nodes: int = 3, app: str = "nocobase", version: str = DEFAULT_VERSION) -> Path:
-        """Make the lab, or start what stands still of it. Returns the inventory's path.
+    def up(self, wish: Wish = Wish()) -> Path:  # noqa: B008 - a frozen value
+        """Make the lab, start what stands still of it, or add nodes to it. Returns the
+        inventory's path.
 
         Raises LabError when it stands in another shape, when the box cannot bear it, or
         when a machine does not start.
         """
-        shape = check_shape(nodes, app, version)
+        wanted_shape(wish)
         checks.check_operator()
         checks.check_programs()
         self._remove_half_made()
         with self._alone():
-            record = self._agreed_record(shape) or self._begin(shape)
-            self._bring_up(record)
+            record = read_record(self.folders)
+            self._bring_up(self._agreed(record, wish) if record else self._begin(wish))
         return self.folders.inventory
 
     def down(self) -> None:
@@ -191,18 +198,25 @@ class Lab:
                 self._emit(Note(level="warning", message=message))
                 self._remove()
 
-    def _agreed_record(self, shape: Shape) -> Record | None:
-        record = read_record(self.folders)
-        if record is not None and record.shape != shape:
+    def _agreed(self, record: Record, wish: Wish) -> Record:
+        shape = wanted_shape(wish, record.shape)
+        if shape == record.shape:
+            return record
+        if not grows(record.shape, shape):
             raise LabError(
                 f"the lab {self.name!r} stands with {record.shape}, not with {shape}",
-                hint=f"`nbops lab down --name {self.name}` first, or take another --name",
+                hint="nodes can be added to it; for all else"
+                f" `nbops lab down --name {self.name}` first, or take another --name",
             )
-        return record
+        self._check_room(shape.nodes - record.shape.nodes)
+        grown = replace(record, shape=shape)
+        write_record(self.folders, grown)
+        return grown
 
-    def _begin(self, shape: Shape) -> Record:
+    def _begin(self, wish: Wish) -> Record:
+        shape = wanted_shape(wish)
         try:
-            self._check_room(shape)
+            self._check_room(shape.nodes, checks.LAB_GIGABYTES)
         except LabError:
             self.folders.root.rmdir()
             raise
@@ -213,9 +227,9 @@ class Lab:
             write_record(self.folders, record)
         return record
 
-    def _check_room(self, shape: Shape) -> None:
-        room = checks.LAB_GIGABYTES + shape.nodes * checks.NODE_GIGABYTES
-        checks.check_disk(self.folders.root, room, f"a lab of {shape.nodes} nodes")
+    def _check_room(self, nodes: int, beside: float = 0) -> None:
+        room = beside + nodes * checks.NODE_GIGABYTES
+        checks.check_disk(self.folders.root, room, f"a lab's {nodes} nodes")
         if not base.path_of(self._cache, recipe.fingerprint()).is_dir():
             checks.check_disk(self._cache, checks.BASE_GIGABYTES, "the machines' base tree")
 
@@ -243,26 +257,31 @@ class Lab:
 
     def _bring_up(self, record: Record) -> None:
         site = self._site(record)
-        if self.folders.inventory.exists() and all(
-            machine.is_running(site, each) for each in record.machines
-        ):
+        complete = inventory.holds(record, self.folders)
+        if complete and all(machine.is_running(site, each) for each in record.machines):
             self._step("lab", f"{self.name} is up already, with {record.shape}")
             return
         began = time.monotonic()
         with ThreadPoolExecutor(2 + len(record.machines)) as pool:
             linked = pool.submit(
-                bringup.link_images, site, record, self._cache, self._images, self._emit
+                bringup.link_images, site, record, self._cache, self._sources, self._emit
             )
             self._have_base(record)
             with self._with_all_labs():
                 raise_limits(self._state_root)
                 if not network.is_made(self.name, record.subnet):
                     network.make(self.name, record.subnet)
+            inventory.write_secrets(self.folders)
             bringup.prepare(site, pool)
             bringup.boot_all(site, pool, linked, self.ssh_command, self._emit)
-        if not self.folders.inventory.exists():
-            inventory.write(record, self.folders)
+        if not complete:
+            self._write_inventory(record)
         self._step("lab", f"{self.name} is up, with {record.shape}", time.monotonic() - began)
+
+    def _write_inventory(self, record: Record) -> None:
+        if kept := inventory.write(record, self.folders):
+            message = f"the inventory is written anew for {record.shape}; the one before is {kept}"
+            self._emit(Note(level="info", message=message))
 
     def _remove(self) -> None:
         try:

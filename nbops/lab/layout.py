@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from ipaddress import IPv4Network
 
@@ -16,6 +16,15 @@ from nbops.base.yamlpos import did_you_mean
 RANGE = ipaddress.IPv4Network("198.18.0.0/15")
 REGISTRY_PORT = 5000
 MOST_NODES = 32
+MOST_BALANCERS = 4
+REDIS_HOSTS = {
+    "cache": "cache",
+    "pubsub": "pubsub",
+    "lock": "lock",
+    "queue": "queue",
+    "worker_id": "ids",
+}
+"""The functions of Redis, and the machine of each where they are separate."""
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
 
@@ -26,6 +35,35 @@ class App(StrEnum):
     SAMPLE = "sample"
 
 
+class Runtime(StrEnum):
+    """How the nodes run the app; `mixed`: every second node without containers."""
+
+    COMPOSE = "compose"
+    PM2 = "pm2"
+    MIXED = "mixed"
+
+
+class Database(StrEnum):
+    """The kind of database."""
+
+    POSTGRES = "postgres"
+    MARIADB = "mariadb"
+
+
+class Balancer(StrEnum):
+    """The kind of balancer."""
+
+    NGINX = "nginx"
+    HAPROXY = "haproxy"
+
+
+class Redis(StrEnum):
+    """One server for all that the nodes share, or one for each function."""
+
+    ONE = "one"
+    SEPARATE = "separate"
+
+
 class Role(StrEnum):
     """What a machine is for; the first four are also groups of the inventory."""
 
@@ -34,6 +72,15 @@ class Role(StrEnum):
     DATABASE = "database"
     REDIS = "redis"
     REGISTRY = "registry"
+
+
+_CHOICES: dict[str, type[StrEnum]] = {
+    "app": App,
+    "runtime": Runtime,
+    "database": Database,
+    "balancer": Balancer,
+    "redis": Redis,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +126,45 @@ class Subnet:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the user asked for: how many nodes, with which app in which version."""
+    """What a lab is: its machines, and what is to run on them."""
 
-    nodes: int
-    app: App
-    version: str
+    nodes: int = 3
+    app: App = App.NOCOBASE
+    version: str = "2.2.15"
+    runtime: Runtime = Runtime.COMPOSE
+    database: Database = Database.POSTGRES
+    balancer: Balancer = Balancer.NGINX
+    balancers: int = 1
+    redis: Redis = Redis.ONE
 
     def __str__(self) -> str:
-        count = f"{self.nodes} node{'s' if self.nodes > 1 else ''}"
-        return f"{count} for {self.app} {self.version}"
+        """Count, app and version, then whatever is not as usual."""
+        usual = Shape()
+        parts = [f"{_count(self.nodes, 'node')} for {self.app} {self.version}"]
+        parts += [
+            getattr(self, part).value
+            for part in ("runtime", "database", "balancer")
+            if getattr(self, part) != getattr(usual, part)
+        ]
+        if self.balancers > 1:
+            parts.append(_count(self.balancers, "balancer"))
+        if self.redis is Redis.SEPARATE:
+            parts.append("a Redis for each function")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user asked for; what is None is as the lab is, or as usual."""
+
+    nodes: int | None = None
+    app: str | None = None
+    version: str | None = None
+    runtime: str | None = None
+    database: str | None = None
+    balancer: str | None = None
+    balancers: int | None = None
+    redis: str | None = None
 
 
 def check_name(name: str) -> str:
@@ -100,28 +177,58 @@ def check_name(name: str) -> str:
     return name
 
 
-def check_shape(nodes: int, app: str, version: str) -> Shape:
-    """The shape in checked form; LabError when it makes no sense."""
-    if not 1 <= nodes <= MOST_NODES:
+def wanted_shape(wish: Wish, standing: Shape = Shape()) -> Shape:
+    """The shape that a wish makes of the one that stands. LabError when it makes no sense."""
+    asked = {name: value for name, value in asdict(wish).items() if value is not None}
+    for name, kind in _CHOICES.items():
+        if name in asked:
+            asked[name] = _choice(name, kind, asked[name])
+    shape = replace(standing, **asked)
+    if not 1 <= shape.nodes <= MOST_NODES:
         raise LabError(
-            f"a lab cannot have {nodes} nodes",
+            f"a lab cannot have {_count(shape.nodes, 'node')}",
             hint=f"from 1 to {MOST_NODES}; NocoBase allows no more in a cluster",
         )
-    if app not in list(App):
-        raise LabError(f"there is no app {app!r} for a lab", hint="`nocobase` or `sample`")
-    return Shape(nodes, App(app), version)
+    if not 1 <= shape.balancers <= MOST_BALANCERS:
+        raise LabError(
+            f"a lab cannot have {_count(shape.balancers, 'balancer')}",
+            hint=f"from 1 to {MOST_BALANCERS}",
+        )
+    return shape
 
 
-def machines(subnet: Subnet, nodes: int) -> tuple[Machine, ...]:
+def grows(standing: Shape, wanted: Shape) -> bool:
+    """Whether the second shape is the first with more nodes."""
+    return wanted.nodes > standing.nodes and replace(wanted, nodes=standing.nodes) == standing
+
+
+def machines(subnet: Subnet, shape: Shape) -> tuple[Machine, ...]:
     """All machines of a lab, nodes last."""
-    fixed = (
-        Machine("registry", Role.REGISTRY, subnet.address(2)),
-        Machine("lb", Role.BALANCER, subnet.address(3)),
-        Machine("db", Role.DATABASE, subnet.address(4)),
-        Machine("cache", Role.REDIS, subnet.address(5)),
+
+    def machine(host: str, role: Role, last: int) -> Machine:
+        return Machine(host, role, subnet.address(last))
+
+    redis = REDIS_HOSTS.values() if shape.redis is Redis.SEPARATE else ["cache"]
+    return (
+        machine("registry", Role.REGISTRY, 2),
+        machine("lb", Role.BALANCER, 3),
+        *(machine(f"lb{n}", Role.BALANCER, 50 + n) for n in range(2, shape.balancers + 1)),
+        machine("db", Role.DATABASE, 4),
+        *(machine(host, Role.REDIS, 5 + n) for n, host in enumerate(redis)),
+        *(machine(f"node{n}", Role.APP, 10 + n) for n in range(1, shape.nodes + 1)),
     )
-    numbered = (Machine(f"node{n}", Role.APP, subnet.address(10 + n)) for n in range(1, nodes + 1))
-    return (*fixed, *numbered)
+
+
+def _choice(name: str, kind: type[StrEnum], value: str) -> StrEnum:
+    try:
+        return kind(value)
+    except ValueError:
+        choices = " or ".join(f"`{each}`" for each in kind)
+        raise LabError(f"there is no {name} {value!r} for a lab", hint=choices) from None
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def find_machine(host: str, among: Iterable[Machine]) -> Machine:

@@ -32,6 +32,20 @@ UNITS = {
     Role.REGISTRY: ("docker-registry.service",),
 }
 
+# A cluster is seldom reached as root.
+_LOGINS = """\
+set -eu
+for name in ops duty guest; do
+    useradd --create-home --shell /bin/bash "$name"
+    install -d -m 700 -o "$name" -g "$name" "/home/$name/.ssh"
+    install -m 600 -o "$name" -g "$name" /root/.ssh/authorized_keys "/home/$name/.ssh/"
+done
+echo 'ops ALL=(ALL:ALL) NOPASSWD: ALL' > /etc/sudoers.d/ops
+echo 'duty ALL=(ALL:ALL) ALL' > /etc/sudoers.d/duty
+chmod 440 /etc/sudoers.d/ops /etc/sudoers.d/duty
+chpasswd
+"""
+
 _RUNNER = """\
 #!/bin/sh
 # Keeps one machine running until it is switched off: a reboot in it ends systemd-nspawn
@@ -86,11 +100,9 @@ def configure(site: Site, machine: Machine) -> str:
     root = site.folders.machine(machine.host).merged
     host_key = root / "etc/ssh/ssh_host_ed25519_key"
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", machine.host, "-f", host_key])
-    names = "".join(f"{other.address} {other.host}\n" for other in site.machines)
     prefix = site.subnet.network.prefixlen
     texts = {
         "etc/hostname": f"{machine.host}\n",
-        "etc/hosts": f"127.0.0.1 localhost\n{names}",
         "etc/machine-id": f"{secrets.token_hex(16)}\n",
         # Must sort before 80-container-host0.network, which would ask for DHCP.
         "etc/systemd/network/10-host0.network": "[Match]\nName=host0\n\n[Network]\n"
@@ -102,9 +114,19 @@ def configure(site: Site, machine: Machine) -> str:
         write_file(target, text, mode=0o644)
     public = site.folders.key.with_suffix(".pub").read_text(encoding="ascii")
     write_file(root / "root/.ssh/authorized_keys", public)
+    password = site.folders.sudo_password.read_text(encoding="ascii").strip()
+    run(["chroot", root, "sh", "-c", _LOGINS], stdin=f"duty:{password}\n")
     if units := UNITS.get(machine.role):
         run(["chroot", root, "systemctl", "enable", *units])
     return host_key.with_suffix(".pub").read_text(encoding="ascii").strip()
+
+
+def write_names(site: Site) -> None:
+    """Tell every machine the names of all, also those that run."""
+    names = "".join(f"{other.address} {other.host}\n" for other in site.machines)
+    for each in site.machines:
+        target = site.folders.machine(each.host).merged / "etc/hosts"
+        write_file(target, f"127.0.0.1 localhost\n{names}", mode=0o644)
 
 
 def start(site: Site, machine: Machine) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from nbops.base.errors import LabError
-from nbops.lab.layout import App, Machine, Shape, Subnet, machines
+from nbops.lab.layout import Machine, Shape, Subnet, Wish, machines, wanted_shape
 
 STATE_ROOT = Path("/var/lib/nbops/lab")
 CACHE = Path("/var/cache/nbops/lab")
@@ -47,6 +47,11 @@ class Folders:
         return self.root / "secrets"
 
     @property
+    def sudo_password(self) -> Path:
+        """The password that the login `duty` needs for sudo."""
+        return self.secrets / "sudo_password"
+
+    @property
     def storage(self) -> Path:
         """The folder that all nodes share."""
         return self.root / "storage"
@@ -55,6 +60,16 @@ class Folders:
     def images(self) -> Path:
         """A link to the storage folder that the lab's registry serves."""
         return self.root / "images"
+
+    @property
+    def packages(self) -> Path:
+        """The folder of links to the app as packed folders, one for each version."""
+        return self.root / "packages"
+
+    @property
+    def package(self) -> str:
+        """The path of such a link, with `{version}` for the version."""
+        return f"{self.packages}/app-{{version}}.tar.gz"
 
     @property
     def machines(self) -> Path:
@@ -120,7 +135,7 @@ class Record:
     @property
     def machines(self) -> tuple[Machine, ...]:
         """All machines of the lab."""
-        return machines(self.subnet, self.shape.nodes)
+        return machines(self.subnet, self.shape)
 
 
 def write_record(folders: Folders, record: Record) -> None:
@@ -143,9 +158,9 @@ def read_record(folders: Folders) -> Record | None:
         return None
     try:
         data = json.loads(text)
-        shape = Shape(int(data["nodes"]), App(data["app"]), str(data["version"]))
+        shape = wanted_shape(Wish(**{one.name: data.get(one.name) for one in fields(Wish)}))
         return Record(str(data["name"]), Subnet(int(data["number"])), shape, str(data["base"]))
-    except (ValueError, KeyError, TypeError) as error:
+    except (LabError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LabError(
             f"{folders.record} is not a lab's record: {error}",
             hint=f"`nbops lab down --name {folders.root.name}` removes what is left of it",

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from nbops.base.events import Emit, Event
+from nbops.lab.bringup import Sources
 from nbops.lab.lab import Lab, list_labs
-from nbops.lab.layout import App
+from nbops.lab.layout import App, Wish
 from nbops.lab.state import CACHE
 from tests.lab.rehearsal import Rehearsal
 
@@ -32,7 +33,8 @@ def new_lab(no_images: Path) -> Iterator[Callable[..., Rehearsal]]:
     def make(cache: Path = CACHE) -> Rehearsal:
         events: list[Event] = []
         name = f"t-{uuid.uuid4().hex[:8]}"
-        made.append(Rehearsal(Lab(name, events.append, cache=cache, images=images), events))
+        sources = Sources(images, images)
+        made.append(Rehearsal(Lab(name, events.append, cache=cache, sources=sources), events))
         return made[-1]
 
     yield make
@@ -45,5 +47,5 @@ def new_lab(no_images: Path) -> Iterator[Callable[..., Rehearsal]]:
 def two_nodes(new_lab: Callable[..., Rehearsal]) -> Rehearsal:
     """A lab that stands, with two nodes, shared by all tests that do no harm to it."""
     rehearsal = new_lab()
-    rehearsal.lab.up(2, "sample")
+    rehearsal.lab.up(Wish(nodes=2, app="sample"))
     return rehearsal

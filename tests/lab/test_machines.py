@@ -20,6 +20,7 @@ from nbops.base.errors import LabError
 from nbops.lab import cgroups
 from nbops.lab.events import LabStep
 from nbops.lab.lab import Lab, list_labs
+from nbops.lab.layout import Wish
 from nbops.lab.network import RANGE
 from nbops.lab.state import CACHE, STATE_ROOT, read_record
 from tests.lab.rehearsal import Rehearsal, traces
@@ -151,16 +152,19 @@ def test_the_inventory_is_for_root_alone_and_was_told(two_nodes: Rehearsal) -> N
 def test_up_again_in_the_same_shape_says_so_and_changes_nothing(two_nodes: Rehearsal) -> None:
     before = two_nodes.lab.folders.inventory.stat()
     two_nodes.events.clear()
-    assert two_nodes.lab.up(2, "sample") == two_nodes.lab.folders.inventory
+    assert two_nodes.lab.up(Wish(nodes=2, app="sample")) == two_nodes.lab.folders.inventory
     assert two_nodes.lab.folders.inventory.stat() == before
     (event,) = two_nodes.events
     assert isinstance(event, LabStep)
     assert "is up already" in event.message
 
 
-def test_up_in_another_shape_is_refused_with_the_way_out(two_nodes: Rehearsal) -> None:
+@pytest.mark.parametrize(
+    "wish", [Wish(nodes=1), Wish(app="nocobase"), Wish(balancers=2), Wish(nodes=3, runtime="pm2")]
+)
+def test_up_in_another_shape_is_refused_with_the_way_out(two_nodes: Rehearsal, wish: Wish) -> None:
     with pytest.raises(LabError, match="stands with 2 nodes") as caught:
-        two_nodes.lab.up(3, "sample")
+        two_nodes.lab.up(wish)
     assert "nbops lab down --name" in (caught.value.problems[0].hint or "")
 
 
@@ -211,7 +215,7 @@ def test_up_starts_a_machine_that_was_switched_off(two_nodes: Rehearsal) -> None
     while _runs(two_nodes, "node2") and time.monotonic() < until:
         time.sleep(0.1)
     assert not _runs(two_nodes, "node2")
-    two_nodes.lab.up(2, "sample")
+    two_nodes.lab.up(Wish(nodes=2, app="sample"))
     assert two_nodes.on("node2", "cat /root/kept").strip() == "kept"
 
 
@@ -264,7 +268,7 @@ def test_two_labs_stand_side_by_side_and_the_second_is_up_in_a_minute(
 ) -> None:
     other = new_lab()
     began = time.monotonic()
-    other.lab.up(1, "sample")
+    other.lab.up(Wish(nodes=1, app="sample"))
     assert time.monotonic() - began < 60
     assert other.lab.status().network != two_nodes.lab.status().network
     other.on("node1", "echo other > /srv/nocobase/storage/whose")
@@ -285,7 +289,7 @@ def test_a_lab_that_was_hardly_begun_has_a_status_and_can_be_removed(new_lab: Ne
 
 def test_down_leaves_nothing(new_lab: NewLab) -> None:
     rehearsal = new_lab()
-    rehearsal.lab.up(1, "sample")
+    rehearsal.lab.up(Wish(nodes=1, app="sample"))
     rehearsal.on("node1", "docker volume create some; sleep 300 > /dev/null 2>&1 &")
     record = read_record(rehearsal.lab.folders)
     assert record is not None
@@ -312,7 +316,7 @@ def test_down_leaves_nothing_of_an_up_that_was_killed(
 @pytest.mark.parametrize("milliseconds", [50, 300, 600])
 def test_a_killed_down_is_finished_by_the_next(new_lab: NewLab, milliseconds: int) -> None:
     rehearsal = new_lab()
-    rehearsal.lab.up(1, "sample")
+    rehearsal.lab.up(Wish(nodes=1, app="sample"))
     record = read_record(rehearsal.lab.folders)
     assert record is not None
     code = f"from nbops.lab.lab import Lab\nLab('{rehearsal.lab.name}', lambda event: None).down()"
@@ -354,7 +358,7 @@ def test_up_clears_away_an_up_that_was_killed(new_lab: NewLab, no_images: Path) 
         time.sleep(0.02)
     up.send_signal(signal.SIGKILL)
     up.wait()
-    rehearsal.lab.up(1, "sample")
+    rehearsal.lab.up(Wish(nodes=1, app="sample"))
     assert any("interrupted" in str(event) for event in rehearsal.events)
     assert rehearsal.on("node1", "hostname").strip() == "node1"
     rehearsal.lab.down()
@@ -362,7 +366,7 @@ def test_up_clears_away_an_up_that_was_killed(new_lab: NewLab, no_images: Path) 
 
 def test_down_ends_no_process_but_the_labs_own(new_lab: NewLab) -> None:
     rehearsal = new_lab()
-    rehearsal.lab.up(1, "sample")
+    rehearsal.lab.up(Wish(nodes=1, app="sample"))
     inventory = str(rehearsal.lab.folders.inventory)
     editor = subprocess.Popen(["sh", "-c", "sleep 60; true", inventory])
     try:

@@ -70,6 +70,7 @@ def test_the_inventory_names_the_key_and_the_known_hosts() -> None:
 
 
 def test_the_inventory_and_its_secrets_pass_the_check_of_settings(tmp_path: Path) -> None:
+    inventory.write_secrets(Folders(tmp_path))
     inventory.write(RECORD, Folders(tmp_path))
     settings = load_settings(load_inventory(tmp_path / "inventory.yml"))
     assert settings.app == ("node1", "node2")
@@ -79,6 +80,7 @@ def test_the_inventory_and_its_secrets_pass_the_check_of_settings(tmp_path: Path
 
 
 def test_inventory_and_secrets_are_for_their_owner_alone(tmp_path: Path) -> None:
+    inventory.write_secrets(Folders(tmp_path))
     inventory.write(RECORD, Folders(tmp_path))
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert sorted(path.name for path in files) == [
@@ -87,6 +89,7 @@ def test_inventory_and_secrets_are_for_their_owner_alone(tmp_path: Path) -> None
         "db_password",
         "inventory.yml",
         "root_password",
+        "sudo_password",
     ]
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
     aes = (tmp_path / "secrets/aes_key").read_text(encoding="ascii").strip()

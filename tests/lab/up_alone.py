@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nbops.base.events import Emit, Event
+from nbops.lab.bringup import Sources
 from nbops.lab.lab import Lab
-from nbops.lab.layout import App
+from nbops.lab.layout import App, Wish
 
 
 def main() -> None:
@@ -18,8 +19,8 @@ def main() -> None:
     def silent(event: Event) -> None:
         pass
 
-    lab = Lab(name, silent, cache=Path(cache), images=images)
-    sys.stdout.write(f"{lab.up(int(nodes), 'sample')}\n")
+    lab = Lab(name, silent, cache=Path(cache), sources=Sources(images, images))
+    sys.stdout.write(f"{lab.up(Wish(nodes=int(nodes), app='sample'))}\n")
 
 
 main()
