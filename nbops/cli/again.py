@@ -158,9 +158,9 @@ def _options(
 
 
 def find(name: str | None) -> PastRun:
-    """The run to go on with: the one that is named, else the only one that is not over.
+    """The run to go on with: the one that is named, else the last one that is not over.
 
-    Raises UsageError when there is none, more than one, or the one that is named is over.
+    Raises UsageError when there is none, or when the one that is named is over.
     """
     from nbops.journal import read
     from nbops.journal.store import journal_path
@@ -176,9 +176,6 @@ def find(name: str | None) -> PastRun:
     open_ones = read.unfinished_runs(journal_path())
     if not open_ones:
         raise UsageError("no run from this computer was interrupted", hint="see `nbops history`")
-    if len(open_ones) > 1:
-        names = ", ".join(f"{one.run} ({one.command})" for one in open_ones)
-        raise UsageError(f"{len(open_ones)} runs were interrupted: {names}", hint="name one")
     return open_ones[0]
 
 

@@ -341,6 +341,7 @@ def _magic(options: RunOptions, run_id: str, root: Path) -> dict[str, Any]:
         "nbops_run": run_id,
         "nbops_operator": operator(),
         "nbops_command": options.command,
+        "nbops_assume_yes": options.yes,
         "nbops_adopt": options.adopt,
     }
 
@@ -351,7 +352,7 @@ def _entry(
     inventory = {host: cluster.inventory.vars_of(host) for host in cluster.inventory.hosts}
     plan = as_json(
         {
-            "runbook": {str(path): path.read_text("utf-8") for path in runbook.files},
+            "runbook": {str(path.absolute()): path.read_text("utf-8") for path in runbook.files},
             "inventory": inventory,
             "extra": options.extra_vars,
             "limit": options.limit,

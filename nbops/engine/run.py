@@ -16,7 +16,14 @@ from types import FrameType
 from typing import Any
 
 from nbops.base.command import Identity
-from nbops.base.errors import FenceRefused, HostUnusable, NbopsError, RefusedError, RolledBack
+from nbops.base.errors import (
+    FenceRefused,
+    HostUnusable,
+    Interrupted,
+    NbopsError,
+    RefusedError,
+    RolledBack,
+)
 from nbops.base.events import Bus, Note, RunEnded, RunStarted
 from nbops.base.retry import Stop
 from nbops.base.secret import Masker
@@ -124,7 +131,7 @@ class Run:
                 with signals(self.stop, self.bus):
                     code = self._guarded(hosts, states, workers)
             except NbopsError as caught:
-                error, code = caught, caught.exit_code
+                error, code = self._with_way_on(caught), caught.exit_code
         seconds = time.monotonic() - started
         message = str(error) if error else ""
         recap = states.recap()
@@ -134,6 +141,16 @@ class Run:
         note = self.journal.leave if self._open else self.journal.end
         note(code, self.masker.text(message))
         return RunReport(exit_code=code, recap=recap, seconds=seconds, error=error)
+
+    def _with_way_on(self, error: NbopsError) -> NbopsError:
+        """The error, with what can be done about a run that is left half-way."""
+        if not self._open or not isinstance(error, Interrupted):
+            return error
+        run = self.request.run
+        return Interrupted(
+            f"{error}; what runs on the hosts goes on there",
+            hint=f"`nbops resume {run}` goes on, `nbops abort {run}` undoes it",
+        )
 
     def _guarded(self, hosts: Sequence[str], states: Hosts, workers: ThreadPoolExecutor) -> int:
         request = self.request

@@ -1,0 +1,209 @@
+"""`nbops resume` and `nbops abort` after runs that were killed, with real shells."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+PLAY = """
+- hosts: all
+  gather_facts: false
+  any_errors_fatal: true
+  tasks:
+    - name: first
+      shell: echo "first {{ inventory_hostname }}" >> LOG
+      rollback:
+        - shell: echo "undo first {{ inventory_hostname }}" >> LOG
+    - name: remember
+      set_fact: {remembered: "{{ inventory_hostname }} was here"}
+    - name: slow
+      shell: |
+        echo "begin {{ inventory_hostname }}" >> LOG
+        until [ -e GO ]; do sleep 0.05; done
+        echo "end {{ inventory_hostname }}" >> LOG
+        echo said
+      register: said
+      rollback:
+        - shell: echo "undo slow {{ inventory_hostname }}" >> LOG
+    - name: last
+      shell: echo "last {{ inventory_hostname }} {{ said.stdout }} {{ remembered }}" >> LOG
+      failed_when: "'fail' in lookup('file', 'wish')"
+      rollback:
+        - shell: |
+            echo "undo last {{ inventory_hostname }}" >> LOG
+            until [ -e BACK ]; do sleep 0.05; done
+"""
+
+
+@dataclass
+class Desk:
+    """A computer with nbops, and two hosts that are this machine."""
+
+    folder: Path
+    begun: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def nbops(self, *arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nbops", *arguments, "--plain"],
+            cwd=self.folder,
+            env=os.environ | {"HOME": str(self.folder), "XDG_STATE_HOME": str(self.folder)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.begun.append(process)
+        return process
+
+    def wait_for(self, *lines: str) -> None:
+        end = time.monotonic() + 60
+        while not set(lines) <= set(self.log()):
+            assert time.monotonic() < end, self.log()
+            time.sleep(0.02)
+
+    def log(self) -> list[str]:
+        path = self.folder / "log"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def let_go(self, name: str = "go") -> None:
+        (self.folder / name).touch()
+
+    def killed_while_slow(self, number: int = signal.SIGKILL) -> None:
+        process = self.nbops("run", "play.yml")
+        self.wait_for("begin a", "begin b")
+        process.send_signal(number)
+        process.communicate(timeout=60)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    out, _ = process.communicate(timeout=60)
+    return process.returncode, out
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    text = PLAY
+    for word in ("log", "go", "back"):
+        text = text.replace(word.upper(), str(tmp_path / word))
+    (tmp_path / "play.yml").write_text(text)
+    (tmp_path / "wish").write_text("go well")
+    (tmp_path / "inventory.yml").write_text(
+        "all: {hosts: {a: , b: }, vars: {ansible_connection: local}}\n"
+    )
+    made = Desk(tmp_path)
+    yield made
+    made.let_go("go")
+    made.let_go("back")
+    for process in made.begun:
+        process.kill()
+        process.communicate(timeout=60)
+
+
+ONCE = Counter(
+    f"{word} {host}{more}"
+    for host in "ab"
+    for word, more in (
+        ("first", ""),
+        ("begin", ""),
+        ("end", ""),
+        ("last", f" said {host} was here"),
+    )
+)
+
+
+def test_a_killed_run_goes_on_to_its_end_and_nothing_is_done_twice(desk: Desk) -> None:
+    desk.killed_while_slow()
+    resumed = desk.nbops("resume")
+    time.sleep(0.3)
+    desk.let_go()
+    code, out = ended(resumed)
+    assert code == 0, out
+    assert Counter(desk.log()) == ONCE
+    assert "TASK first" not in out
+
+
+def test_what_ended_while_nobody_watched_is_not_begun_again(desk: Desk) -> None:
+    desk.killed_while_slow()
+    desk.let_go()
+    desk.wait_for("end a", "end b")
+    code, out = ended(desk.nbops("resume"))
+    assert (code, Counter(desk.log())) == (0, ONCE), out
+
+
+def test_a_killed_run_is_undone_in_reverse_order_and_what_ran_is_ended_first(desk: Desk) -> None:
+    desk.killed_while_slow()
+    code, out = ended(desk.nbops("abort"))
+    assert code == 0, out
+    assert [line for line in desk.log() if line.endswith(" a")] == [
+        "first a",
+        "begin a",
+        "undo slow a",
+        "undo first a",
+    ]
+    desk.let_go()
+    time.sleep(0.3)
+    assert "end a" not in desk.log()
+
+
+def test_ctrl_c_leaves_a_run_that_can_be_resumed_and_says_how(desk: Desk) -> None:
+    process = desk.nbops("run", "play.yml")
+    desk.wait_for("begin a", "begin b")
+    process.send_signal(signal.SIGINT)
+    code, out = ended(process)
+    assert code == 130
+    assert "`nbops resume " in out
+    assert "`nbops abort " in out
+    desk.let_go()
+    code, out = ended(desk.nbops("resume"))
+    assert (code, Counter(desk.log())) == (0, ONCE), out
+
+
+def test_a_run_that_is_killed_on_its_way_back_goes_on_going_back(desk: Desk) -> None:
+    (desk.folder / "wish").write_text("fail")
+    desk.let_go()
+    process = desk.nbops("run", "play.yml")
+    desk.wait_for("undo last a", "undo last b")
+    process.kill()
+    process.communicate(timeout=60)
+    desk.let_go("back")
+    code, out = ended(desk.nbops("resume"))
+    assert code == 3, out
+    undone = [line for line in desk.log() if line.startswith("undo") and line.endswith(" a")]
+    assert undone == ["undo last a", "undo slow a", "undo first a"]
+
+
+def test_a_run_that_is_at_work_is_neither_resumed_nor_aborted(desk: Desk) -> None:
+    desk.nbops("run", "play.yml")
+    desk.wait_for("begin a", "begin b")
+    for command in ("resume", "abort"):
+        code, out = ended(desk.nbops(command))
+        assert code == 5
+        assert "still at work" in out
+
+
+def test_a_changed_runbook_is_not_gone_on_with_unless_told(desk: Desk) -> None:
+    desk.killed_while_slow()
+    desk.let_go()
+    text = (desk.folder / "play.yml").read_text()
+    (desk.folder / "play.yml").write_text(text.replace("name: last", "name: the last"))
+    code, out = ended(desk.nbops("resume"))
+    assert code == 2
+    assert "another runbook" in out
+    code, out = ended(desk.nbops("resume", "--changed"))
+    assert (code, Counter(desk.log())) == (0, ONCE), out
+
+
+def test_a_run_that_came_to_its_end_is_not_resumed(desk: Desk) -> None:
+    desk.let_go()
+    assert ended(desk.nbops("run", "play.yml"))[0] == 0
+    code, out = ended(desk.nbops("resume"))
+    assert code == 2
+    assert "no run from this computer was interrupted" in out
