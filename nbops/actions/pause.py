@@ -5,27 +5,40 @@ from __future__ import annotations
 import os
 import select
 import sys
+import termios
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from nbops.actions.api import ActionContext, Result
 from nbops.actions.values import AnyText
 from nbops.base.command import Effect
+from nbops.base.events import Question
 from nbops.runbook.spec import ActionSpec, Args
 
 _LOOK = 0.2
+_ENTER = "Press enter to continue, Ctrl+C to interrupt"
+
+
+def _whole(value: Any) -> Any:
+    """Parts of a second are left out, as Ansible does."""
+    return int(value) if isinstance(value, float) else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
 
 
 class PauseArgs(Args):
     """The arguments of `pause`."""
 
-    seconds: float | None = Field(None, description="How long to wait.", ge=0)
-    minutes: float | None = Field(None, description="The same in minutes.", ge=0)
+    seconds: Whole | None = Field(None, description="How long to wait; at least one.")
+    minutes: Whole | None = Field(None, description="The same in minutes.")
     prompt: AnyText | None = Field(None, description="What to ask on the terminal.")
-    echo: bool = Field(True, description="Accepted for Ansible's sake: the terminal decides.")
+    echo: bool = Field(True, description="Show what is typed.")
 
     @model_validator(mode="after")
     def _one_time(self) -> PauseArgs:
@@ -34,9 +47,10 @@ class PauseArgs(Args):
         return self
 
     @property
-    def duration(self) -> float | None:
+    def duration(self) -> int | None:
         """Seconds to wait; None: until somebody presses Enter."""
-        return self.minutes * 60 if self.minutes is not None else self.seconds
+        seconds = self.minutes * 60 if self.minutes is not None else self.seconds
+        return None if seconds is None else max(1, seconds)
 
 
 class PauseAction:
@@ -59,21 +73,29 @@ class PauseAction:
     )
 
     def run(self, args: PauseArgs, ctx: ActionContext) -> Result:
-        """Wait; without a terminal nobody is asked, and nothing is waited for."""
+        """Wait; without a terminal, or with `--yes`, nobody is asked and nothing waited for."""
         start = datetime.now().astimezone().replace(tzinfo=None)
         begun = time.monotonic()
         typed = ""
         warnings: tuple[str, ...] = ()
         if args.duration is not None:
+            if args.prompt:
+                ctx.progress(str(args.prompt))
             ctx.stop.sleep(args.duration)
             waited = time.monotonic() - begun
             told = f"Paused for {round(waited, 2)} seconds"
             if args.minutes is not None:
                 told = f"Paused for {round(waited / 60, 2)} minutes"
-        elif sys.stdin is not None and sys.stdin.isatty():
-            prompt = str(args.prompt or "")
-            ctx.progress(prompt or "Press enter to continue, Ctrl+C to interrupt")
-            typed = _line(sys.stdin.fileno(), ctx)
+        elif ctx.evaluate("nbops_assume_yes | default(false)"):
+            told = "Paused for 0.0 minutes"
+        elif _is_terminal():
+            question = str(args.prompt or _ENTER)
+            ctx.emit(Question(text=question, host=ctx.host))
+            try:
+                with _typing(sys.stdin.fileno(), echo=args.echo):
+                    typed = _line(sys.stdin.fileno(), ctx)
+            finally:
+                ctx.emit(Question(text=question, host=ctx.host, answered=True))
             told = f"Paused for {round((time.monotonic() - begun) / 60, 2)} minutes"
         else:
             told = "Paused for 0.0 minutes"
@@ -89,6 +111,26 @@ class PauseAction:
             "user_input": typed,
         }
         return Result(values=values, warnings=warnings)
+
+
+def _is_terminal() -> bool:
+    """Whether somebody can read a question and answer it."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
+
+
+@contextmanager
+def _typing(terminal: int, *, echo: bool) -> Iterator[None]:
+    """What was typed before the question is no answer; what is typed is shown, or not."""
+    termios.tcflush(terminal, termios.TCIFLUSH)
+    before = termios.tcgetattr(terminal)
+    if not echo:
+        hidden = list(before)
+        hidden[3] &= ~termios.ECHO
+        termios.tcsetattr(terminal, termios.TCSANOW, hidden)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSANOW, before)
 
 
 def _line(terminal: int, ctx: ActionContext) -> str:

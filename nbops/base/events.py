@@ -151,6 +151,16 @@ class Note(Event):
     host: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Question(Event):
+    """The run waits for an answer on the terminal; once more, `answered`, when it goes on."""
+
+    kind = "question"
+    text: str
+    answered: bool = False
+    host: str = ""
+
+
 class Observer(Protocol):
     """Sees every event, in order, on one thread at a time."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from nbops.base.errors import NbopsError, Problem
-from nbops.base.events import MaintenanceMark, Note, RunEnded, RunStarted
+from nbops.base.events import MaintenanceMark, Note, Question, RunEnded, RunStarted
 from nbops.report.clean import one_line
 from nbops.report.lines import Line, Span, Tone, block, count, duration, line, names
 
@@ -37,6 +37,13 @@ def opening(event: RunStarted) -> list[Line]:
     if event.check:
         lines.append(line(Span("check: nothing will be changed", Tone.WARNING)))
     return lines
+
+
+def question(event: Question) -> list[Line]:
+    """What is asked, at the time when it is."""
+    if event.answered:
+        return []
+    return block(event.text, indent="  ", tone=Tone.STRONG)
 
 
 def note(event: Note) -> list[Line]:

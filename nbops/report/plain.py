@@ -16,6 +16,7 @@ from nbops.base.events import (
     Note,
     PhaseStarted,
     PlayStarted,
+    Question,
     RunEnded,
     RunStarted,
     Status,
@@ -110,6 +111,10 @@ class PlainObserver:
     @_take.register
     def _(self, event: Note) -> None:
         self._print(*ending.note(event))
+
+    @_take.register
+    def _(self, event: Question) -> None:
+        self._print(*ending.question(event))
 
     @_take.register
     def _(self, event: LabStep) -> None:

@@ -22,6 +22,7 @@ _KINDS: dict[str, type[Event]] = {
         events.StepEnded,
         events.MaintenanceMark,
         events.Note,
+        events.Question,
         LabStep,
     )
 }

@@ -23,7 +23,7 @@ TONES = {
 WIDTH = max(len(status) for status in Status)
 OUTPUT_LINES = 40
 _WORTH_TELLING = 1.0  # seconds; a shorter step does not say how long it took
-_SPEAKS = {"debug", "ansible.builtin.debug", "pause", "ansible.builtin.pause"}
+_SPEAKS = {"debug", "ansible.builtin.debug"}
 _BOOKKEEPING = {"changed", "failed", "skipped", "msg", "ansible_facts", "warnings"}
 
 

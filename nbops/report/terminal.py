@@ -22,6 +22,7 @@ from nbops.base.events import (
     Note,
     PhaseStarted,
     PlayStarted,
+    Question,
     RunEnded,
     RunStarted,
     StepEnded,
@@ -83,17 +84,11 @@ class TerminalObserver:
         self._state = RLock()  # guards the scene, which the drawing thread reads
         self._waiting: deque[Event] = deque()
         self._busy = False
+        self._asking = False
         self._command = ""
         self._check = False
         self._gone = False
-        self._live = Live(
-            _Picture(self._draw),
-            console=self._console,
-            refresh_per_second=_REFRESH,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
+        self._live = self._new_live()
 
     def on_event(self, event: Event) -> None:
         """Show the event. One that a signal handler sends meanwhile is shown after it."""
@@ -114,7 +109,13 @@ class TerminalObserver:
     def _one(self, event: Event) -> None:
         if isinstance(event, RunEnded):
             self._guarded(self._live.stop)
-        elif not self._live.is_started:
+        elif isinstance(event, Question) and not event.answered:
+            self._asking = True
+            self._guarded(self._live.stop)  # what is typed would be drawn over
+        elif isinstance(event, Question):
+            self._asking = False
+            self._live = self._new_live()  # the old one would clear what was typed
+        elif not self._live.is_started and not self._asking:
             self._guarded(self._live.start)
         # The drawing thread holds the console's lock when it asks for the scene: so nothing
         # is printed while the scene is held.
@@ -123,6 +124,16 @@ class TerminalObserver:
         if lines:
             shown = [_text(one) for one in lines]
             self._guarded(lambda: self._console.print(*shown, sep="\n", soft_wrap=True))
+
+    def _new_live(self) -> Live:
+        return Live(
+            _Picture(self._draw),
+            console=self._console,
+            refresh_per_second=_REFRESH,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
 
     def _guarded(self, draw: Callable[[], None]) -> None:
         """A terminal that went away ends the report and not the run."""
@@ -189,6 +200,10 @@ class TerminalObserver:
     @_take.register
     def _(self, event: Note) -> list[Line]:
         return ending.note(event)
+
+    @_take.register
+    def _(self, event: Question) -> list[Line]:
+        return ending.question(event)
 
     @_take.register
     def _(self, event: LabStep) -> list[Line]:

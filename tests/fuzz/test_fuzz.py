@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
+import yaml
 
 from nbops.base.errors import UsageError
 from nbops.cli import foresee, wire
@@ -63,14 +64,18 @@ class Tally:
 def runbooks() -> Sequence[str]:
     """Texts to spoil: ours, each action's example, those of the comparison with Ansible."""
     own = [path.read_text("utf-8") for path in sorted((ROOT / "runbooks").glob("*.yml"))]
-    cases = [path.read_text("utf-8") for path in sorted((ROOT / "tests/parity").rglob("*.yml"))]
+    cases = [
+        yaml.safe_dump(case["play"], sort_keys=False)
+        for path in sorted((ROOT / "tests/parity/cases").glob("*.yml"))
+        for case in yaml.safe_load(path.read_text("utf-8"))
+    ]
     lines = [
         "".join(f"    {line}\n" for line in spec.example.strip("\n").splitlines())
         for spec in CATALOG
     ]
     return [
         *own,
-        *(case[:8000] for case in cases),
+        *cases,
         *(f"- hosts: app\n  tasks:\n{one}" for one in lines),
     ]
 
