@@ -153,6 +153,7 @@ def _options(
         plain=output.plain,
         verbosity=output.verbosity,
         on_failure=OnFailure(plan["on_failure"]),
+        adopt=plan["adopt"],
         again=Again(run=run.run, past=past, plan=plan, plan_hash=state.plan_hash, changed=changed),
     )
 

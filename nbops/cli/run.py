@@ -26,6 +26,10 @@ def deploy(
         Path | None,
         typer.Argument(metavar="[INVENTORY]", help="The inventory.", show_default=False),
     ] = None,
+    adopt: Annotated[
+        bool,
+        typer.Option("--adopt", help="Take over this cluster, which was built by hand."),
+    ] = False,
 ) -> None:
     """Bring the cluster to what the inventory says. A second run changes nothing."""
     inventory = target.inventory_path(inventory_file)
@@ -38,6 +42,7 @@ def deploy(
         runbook=path,
         inventory=inventory,
         strict=True,
+        adopt=adopt,
     )
 
 

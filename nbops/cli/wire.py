@@ -362,6 +362,7 @@ def _entry(
             "check": options.check,
             "strict": options.strict,
             "on_failure": options.on_failure,
+            "adopt": options.adopt,
         }
     )
     plan = cluster.masker.text(plan)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nbops.actions.api import Action
+from nbops.nocobase.steps.adopt import Adopt
 from nbops.nocobase.steps.backup import DatabaseBackup
 from nbops.nocobase.steps.balancer import (
     BalancerConfigure,
@@ -39,6 +40,7 @@ NOCOBASE_ACTIONS: Sequence[Action[Any]] = (
     RedisServer(),
     Bootstrap(),
     PutPlugins(),
+    Adopt(),
     Configure(),
     PullNode(),
     StartNode(),

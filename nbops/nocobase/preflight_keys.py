@@ -5,6 +5,7 @@ Values never leave the hosts: what is compared are marks (`preflight_needs.env_m
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -57,14 +58,20 @@ def key_findings(situation: Situation) -> Iterator[Finding]:
     """What hinders because of what is there: other keys, a cluster built by hand, versions."""
     apps = [app for host in situation.nodes for app in apps_of(host, situation.look(host))]
     own = [app for app in apps if app.cluster == situation.cluster]
-    by_hand = [app for app in apps if not app.cluster and _is_ours(situation, app)]
-    yield from _strangers(situation, apps, by_hand)
-    yield from _other_keys(situation, [*own, *by_hand])
+    foreign = by_hand(situation)
+    yield from _strangers(situation, apps, foreign)
+    yield from _other_keys(situation, [*own, *foreign])
     yield from _stored_key(situation)
-    yield from _environments(own)
-    if situation.release is None:
-        yield from _takeover(situation, by_hand)
+    yield from _environments(situation, own)
+    if situation.release is None and not situation.begun and not own:
+        yield from _takeover(situation, foreign)
     yield from _versions(situation)
+
+
+def by_hand(situation: Situation) -> list[App]:
+    """The apps of this cluster that nbops did not start: of the same database, or key."""
+    apps = [app for host in situation.nodes for app in apps_of(host, situation.look(host))]
+    return [app for app in apps if not app.cluster and _is_ours(situation, app)]
 
 
 def database_row(situation: Situation) -> tuple[str, tuple[str, ...]] | None:
@@ -92,9 +99,9 @@ def _is_ours(situation: Situation, app: App) -> bool:
     return "APP_KEY" in same or same.issuperset(_SAME_DATABASE)
 
 
-def _strangers(situation: Situation, apps: list[App], by_hand: list[App]) -> Iterator[Finding]:
+def _strangers(situation: Situation, apps: list[App], foreign: list[App]) -> Iterator[Finding]:
     for app in apps:
-        if app.cluster == situation.cluster or app in by_hand:
+        if app.cluster == situation.cluster or app in foreign:
             continue
         whose = f"of the cluster `{app.cluster}`" if app.cluster else "with another database"
         yield Finding(
@@ -163,23 +170,44 @@ def _harm(name: str) -> str:
     return "what is stored encrypted could not be read any more"
 
 
-def _environments(own: list[App]) -> Iterator[Finding]:
-    """Nodes that run with environments that differ from each other."""
+def _environments(situation: Situation, own: list[App]) -> Iterator[Finding]:
+    """Proves by a fingerprint that nodes run with one environment, or says what differs."""
     running = [app for app in own if app.state == "running" and app.marks]
-    names = sorted({name for app in running for name in app.marks} - KEYS.keys())
-    for app in running[1:]:
-        differ = [name for name in names if app.marks.get(name) != running[0].marks.get(name)]
-        if differ:
-            yield Finding(
-                app.host,
-                Level.WARNING,
-                f"`{app.shown}` runs with another environment than {running[0].host}:"
-                f" {_listed(differ)}",
-                "`nbops deploy` makes it the same on every node",
-            )
+    if not running:
+        return
+    first = running[0]
+    odd = {app.host: differ for app in running[1:] if (differ := _differ(app.marks, first.marks))}
+    for host, names in odd.items():
+        yield Finding(
+            host,
+            Level.WARNING,
+            f"the app here runs with another environment than on {first.host}: {_listed(names)}",
+            "`nbops deploy` makes it the same on every node",
+        )
+    if odd:
+        return
+    hosts = ", ".join(dict.fromkeys(app.host for app in running))
+    changes = _differ(first.marks, expected_marks(situation.needs[first.host]))
+    yield Finding(
+        first.host,
+        Level.NOTE,
+        f"environment {fingerprint(first.marks)} ({len(first.marks)} variables) is the same on"
+        f" {hosts}, and "
+        + (f"a deploy changes {_listed(changes)}" if changes else "as the inventory says"),
+    )
 
 
-def _takeover(situation: Situation, by_hand: list[App]) -> Iterator[Finding]:
+def fingerprint(marks: Mapping[str, str]) -> str:
+    """Twelve digits that are equal for environments that are equal."""
+    text = "\n".join(f"{name}={mark}" for name, mark in sorted(marks.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _differ(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    return sorted(name for name in {*one, *other} - KEYS.keys() if one.get(name) != other.get(name))
+
+
+def _takeover(situation: Situation, foreign: list[App]) -> Iterator[Finding]:
     """There is no release: is there a cluster all the same?"""
     asked = database_row(situation)
     tables = int(asked[1][3] or 0) if asked and asked[1][3].isdigit() else 0
@@ -192,10 +220,10 @@ def _takeover(situation: Situation, by_hand: list[App]) -> Iterator[Finding]:
             f"the database holds {tables} tables, and no NocoBase has installed itself there",
             "give the app a database of its own: `database.name`",
         )
-    if not version and not by_hand:
+    if not version and not foreign:
         return
     where = f"the database holds a NocoBase {version} already" if version else ""
-    names = ", ".join(sorted({f"`{app.shown}` on {app.host}" for app in by_hand}))
+    names = ", ".join(sorted({f"`{app.shown}` on {app.host}" for app in foreign}))
     runs = f"{names} was not deployed by nbops" if names else ""
     what = " and ".join(part for part in (where, runs) if part)
     host = asked[0] if asked and version else first
@@ -215,7 +243,7 @@ def _takeover(situation: Situation, by_hand: list[App]) -> Iterator[Finding]:
             f"{what}, and the inventory says `version: {situation.version}`",
             f"take it over with `version: {version}`, then `nbops upgrade`",
         )
-    proven = any("APP_KEY" in app.marks for app in by_hand)
+    proven = any("APP_KEY" in app.marks for app in foreign)
     yield Finding(
         host,
         Level.NOTE if proven else Level.WARNING,

@@ -134,6 +134,7 @@ class Needs:
     image: str = ""
     registry_auth: Secret | None = field(default=None, repr=False)
     app_port: int = 0
+    folder: str = ""
     storage: str = ""
     plugins: tuple[str, ...] = ()
     targets: Sequence[Target] = ()
@@ -213,6 +214,11 @@ class Situation:
     def nodes(self) -> list[str]:
         """The hosts that run the app and were looked at."""
         return [h for h, need in self.needs.items() if need.is_node and h in self.looks]
+
+    @property
+    def begun(self) -> bool:
+        """Whether nbops configured a node before: a deploy that was cut off has no release."""
+        return any(self.look(host).one("configured") for host in self.nodes)
 
     def look(self, host: str) -> Look:
         """What was seen on a host."""

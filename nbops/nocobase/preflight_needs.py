@@ -197,12 +197,12 @@ def _node(
     runtime, env = member.part("runtime"), _environment(cluster, member)
     kind = str(runtime.get("kind") or "compose")
     programs |= _CURL
+    folder = str(runtime.get("dir") or "/opt/nocobase")
     if kind == "compose":
         programs["docker"] = _DOCKER
         space.append(Space(DOCKER_ROOT, "/var/lib/docker", _IMAGE_ROOM))
     else:
         programs |= dict.fromkeys(("node", "yarn"), _NODE)
-        folder = str(runtime.get("dir") or "/opt/nocobase")
         space.append(Space("the app", folder, _IMAGE_ROOM))
     storage = str(member.part("storage").get("path") or "")
     if storage:
@@ -222,6 +222,7 @@ def _node(
         "image": f"{member.settings['image']}:{member.settings['version']}",
         "registry_auth": _registry_auth(runtime.get("registry")),
         "app_port": first,
+        "folder": folder,
         "storage": storage if shared else "",
         "plugins": _packages(env),
         "targets": _node_targets(cluster, member, env),

@@ -184,6 +184,8 @@ def _runtime(needs: Needs) -> Iterator[str]:
     if not needs.is_node:
         return
     yield f"names={quote(' '.join(needs.environment))}"
+    mark = quote(f"{needs.folder}/node.env")
+    yield f"[ ! -f {mark} ] || say configured {quote(needs.folder)}"
     if needs.storage:
         yield f"aes {quote(needs.storage)} storage"
     if needs.runtime == "compose":
