@@ -24,10 +24,12 @@ from nbops.nocobase.steps.plugins import PutPlugins
 from nbops.nocobase.steps.preflight import Preflight
 from nbops.nocobase.steps.redis import RedisServer
 from nbops.nocobase.steps.release import ReleaseRecord
+from nbops.nocobase.steps.restore import DatabaseRestore
 from nbops.nocobase.steps.sign_in import SignIn
 from nbops.nocobase.steps.start import StartNode
 from nbops.nocobase.steps.stop import Autostart, StopNode
 from nbops.nocobase.steps.storage import ProveStorage
+from nbops.nocobase.steps.swap import DatabaseDrop, DatabaseKept, DatabaseSwap
 from nbops.nocobase.steps.verify import Verify
 from nbops.nocobase.steps.wait import WaitNode
 
@@ -37,6 +39,10 @@ NOCOBASE_ACTIONS: Sequence[Action[Any]] = (
     DatabaseServer(),
     DatabaseCreate(),
     DatabaseBackup(),
+    DatabaseRestore(),
+    DatabaseSwap(),
+    DatabaseKept(),
+    DatabaseDrop(),
     RedisServer(),
     Bootstrap(),
     PutPlugins(),

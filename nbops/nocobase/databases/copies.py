@@ -157,6 +157,9 @@ class Copies(Protocol):
     def back_script(self, access: Access, swaps: Sequence[Swap]) -> str:
         """Undoes `swap_script`. Does nothing where there is nothing to undo."""
 
+    def note_script(self, access: Access, database: str, mark: str) -> str:
+        """Notes something on a database, for who looks at the server later."""
+
     def drop_script(self, access: Access, database: str) -> str:
         """Removes a database."""
 
@@ -164,12 +167,14 @@ class Copies(Protocol):
 @dataclass(frozen=True, slots=True)
 class Swap:
     """Three names: the `live` one, under which `new` is to be found; the present one becomes
-    `kept`. `application` is the sub-application that it belongs to; empty for the app."""
+    `kept`. `application` is the sub-application that it belongs to; empty for the app. `note` is
+    noted on the one that is replaced."""
 
     live: str
     new: str
     kept: str
     application: str = ""
+    note: str = ""
 
 
 def marked(**values: str) -> str:

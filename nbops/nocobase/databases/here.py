@@ -70,10 +70,11 @@ def tools_host(cluster: Cluster) -> Member:
     return cluster.nodes[0]
 
 
-def in_use(cluster: Cluster) -> str:
+def in_use(cluster: Cluster, *, told_now: bool = True) -> str:
     """The database that the app uses: the one of the inventory, unless a restore put another
-    one in its place (`nocobase_database`, told by the swap and kept with the release)."""
-    told = [cluster.fact(host, IN_USE) for host in cluster.members]
+    one in its place (`nocobase_database`, told by the swap and kept with the release).
+    `told_now=False`: as it was before this run."""
+    told = [cluster.fact(host, IN_USE) for host in cluster.members] if told_now else []
     record = newest(cluster.fact(host, "nocobase_release") for host in cluster.members) or {}
     for name in (*told, record.get("database")):
         if name:

@@ -176,17 +176,15 @@ SELECT concat('CREATE DATABASE ', {literal(new)}, ' CHARACTER SET ', DEFAULT_CHA
   FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {like};
 """  # noqa: S608
         plain = quote(f"CREATE DATABASE {new} CHARACTER SET utf8mb4;")
-        mark = f"ALTER DATABASE {new} COMMENT {literal(restore.mark)};"
         return f"""\
 {fed(f"DROP DATABASE IF EXISTS {new};", self._sql(access))} || exit
 create=$({fed(made, self._sql(access))}) || exit
 [ -n "$create" ] || create={plain}
 printf '%s\\n' "$create" | {self._sql(access)} || exit
-{{ {unpack(restore.file)} || echo 'THE DUMP IS BROKEN;'; }} |
+{{ {unpack(restore.file)} || echo 'THE DUMP IS BROKEN;'; }} | dd bs=1M status=progress |
     {self._sql(access, restore.new)} --max-allowed-packet=1G || exit
 {"" if access.host else fed(_grants_sql(restore), self._sql(access)) + " || exit"}
-{fed(mark, self._sql(access)) if self.kind == "mariadb" else ""}
-"""
+{self.note_script(access, restore.new, restore.mark)}"""
 
     def count_script(self, access: Access, database: str) -> str:
         """Rows are counted, not guessed from statistics."""
@@ -229,11 +227,20 @@ SELECT concat('differs ', what), max(if(name = {literal(old)}, value, '')),
             for swap in swaps
             if swap.application
         ]
-        return fed("\n".join(updates), self._sql(access, app.new)) + "\n" if updates else ":\n"
+        told = fed("\n".join(updates), self._sql(access, app.new)) + " || exit" if updates else ""
+        notes = "".join(self.note_script(access, swap.live, swap.note) for swap in swaps)
+        return f"{told}\n{notes}"
 
     def back_script(self, _access: Access, _swaps: Sequence[Swap]) -> str:
         """The present database was never touched."""
         return ":\n"
+
+    def note_script(self, access: Access, database: str, mark: str) -> str:
+        """Its comment; MySQL keeps none."""
+        if self.kind != "mariadb":
+            return ":\n"
+        sql = f"ALTER DATABASE {identifier(database)} COMMENT {literal(mark)};"
+        return fed(sql, self._sql(access)) + "\n"
 
     def drop_script(self, access: Access, database: str) -> str:
         """Its rows in the table of rights go too, where that is ours."""

@@ -6,7 +6,7 @@ must own the database and have the right to create others (CREATEDB).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nbops.base.command import quote
 from nbops.base.secret import Secret
@@ -120,7 +120,7 @@ printf 'tables %s\\n' "$(printf '%s\\n' "$listed" | grep -c ' TABLE DATA ')"
     def restore_script(self, access: Access, restore: Restore) -> str:
         """Rights and settings of the database itself are no part of a dump: they are taken
         over from the present one."""
-        new, mark = restore.new, restore.mark
+        new = restore.new
         psql = _psql(access, "postgres")
         jobs = f"--jobs={restore.jobs}" if restore.jobs > 1 else ""
         # A pool of the tools reads the file by itself, as the server's owner.
@@ -133,8 +133,7 @@ printf 'tables %s\\n' "$(printf '%s\\n' "$listed" | grep -c ' TABLE DATA ')"
     {quote(restore.file) if access.host else "< " + quote(restore.file)} || exit
 {fed("ANALYZE;", _psql(access, new))} || exit
 {fed(_take_over_sql(restore), psql)} || exit
-{fed(f"COMMENT ON DATABASE {identifier(new)} IS {literal(mark)};", psql)}
-"""
+{self.note_script(access, new, restore.mark)}"""
 
     def count_script(self, access: Access, database: str) -> str:
         """Rows are counted, not guessed from statistics."""
@@ -157,7 +156,7 @@ old=$({fed(extensions, _psql(access, old))}) && new=$({fed(extensions, _psql(acc
             for swap in swaps
             for old, new in ((swap.live, swap.kept), (swap.new, swap.live))
         ]
-        return _renamed(access, steps)
+        return _renamed(access, steps, {swap.kept: swap.note for swap in swaps})
 
     def back_script(self, access: Access, swaps: Sequence[Swap]) -> str:
         """The same renames the other way round."""
@@ -166,7 +165,12 @@ old=$({fed(extensions, _psql(access, old))}) && new=$({fed(extensions, _psql(acc
             for swap in swaps
             for old, new in ((swap.live, swap.new), (swap.kept, swap.live))
         ]
-        return _renamed(access, steps)
+        return _renamed(access, steps, {})
+
+    def note_script(self, access: Access, database: str, mark: str) -> str:
+        """Its comment."""
+        sql = f"COMMENT ON DATABASE {identifier(database)} IS {literal(mark)};"
+        return fed(sql, _psql(access, "postgres")) + "\n"
 
     def drop_script(self, access: Access, database: str) -> str:
         """Sessions in it are ended."""
@@ -268,14 +272,16 @@ SELECT format('ALTER DATABASE %I ALLOW_CONNECTIONS {open_}', datname)
 """  # noqa: S608
 
 
-def _renamed(access: Access, steps: Sequence[tuple[str, str, str]]) -> str:
+def _renamed(
+    access: Access, steps: Sequence[tuple[str, str, str]], notes: Mapping[str, str]
+) -> str:
     """Renames databases: each from, to, and the one without which nothing is done."""
     psql = _psql(access, "postgres")
     names = sorted({name for old, new, _ in steps for name in (old, new)})
     return f"""\
 {fed(_open_sql(names, "false"), psql)} || exit
 left={_RENAME_TRIES}
-until {fed(_rename_sql(steps), psql)}; do
+until {fed(_rename_sql(steps, notes), psql)}; do
     left=$((left - 1))
     if [ "$left" = 0 ]; then
         {fed(_open_sql(names, "true"), psql)}
@@ -287,7 +293,7 @@ done
 """
 
 
-def _rename_sql(steps: Sequence[tuple[str, str, str]]) -> str:
+def _rename_sql(steps: Sequence[tuple[str, str, str]], notes: Mapping[str, str]) -> str:
     """Ends the sessions and renames. What is done already, or is not there, is left out."""
     quoted = ", ".join(sorted({literal(old) for old, _, _ in steps}))
     renames = "\n".join(
@@ -296,11 +302,17 @@ def _rename_sql(steps: Sequence[tuple[str, str, str]]) -> str:
         f" AND EXISTS (SELECT FROM pg_database WHERE datname = {literal(needed)}) \\gexec"
         for old, new, needed in steps
     )
+    noted = "\n".join(
+        f"SELECT format('COMMENT ON DATABASE %I IS %L', datname, {literal(note)})"  # noqa: S608
+        f" FROM pg_database WHERE datname = {literal(name)} \\gexec"
+        for name, note in notes.items()
+    )
     return f"""\
 SELECT count(pg_terminate_backend(pid)) AS ended FROM pg_stat_activity
  WHERE datname IN ({quoted}) AND pid <> pg_backend_pid() \\gset
 BEGIN;
 {renames}
+{noted}
 COMMIT;"""  # noqa: S608
 
 
