@@ -10,11 +10,11 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from nbops.nocobase.keys import KEYS
 from nbops.nocobase.preflight_host import numbers
 from nbops.nocobase.preflight_model import Finding, Level, Look, Needs, Situation
 from nbops.nocobase.preflight_needs import env_mark
 
-KEYS = {"APP_KEY": "secrets.app_key", "APP_AES_SECRET_KEY": "secrets.aes_key"}
 STORAGE = "storage"
 _SAME_DATABASE = ("DB_DATABASE", "DB_PASSWORD")
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,6 +12,7 @@ from nbops.base.command import Text
 from nbops.base.secret import Secret, reveal
 from nbops.nocobase.cluster import STATE_FOLDER, Cluster, Member
 from nbops.nocobase.environment import FURTHER, PER_NODE, Addresses, environment
+from nbops.nocobase.keys import mark, salt_of
 from nbops.nocobase.preflight_model import (
     DOCKER_ROOT,
     DatabaseNeed,
@@ -139,14 +138,7 @@ def backup_host(cluster: Cluster) -> str:
 def env_mark(salt: Text, name: str, value: str) -> str:
     """What the look script prints for a variable of this value: it tells values apart
     without telling them, to those who do not have the salt."""
-    text = f"{reveal(salt)}\n{name}={value}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def salt_of(app_key: Text) -> Secret:
-    """The salt of all marks of a cluster; who does not have its key cannot guess by them."""
-    digest = hmac.new(b"nbops look", reveal(app_key).encode(), hashlib.sha256)
-    return Secret(digest.hexdigest()[:32])
+    return mark(salt, f"{name}={value}")
 
 
 def redis_needs(env: Mapping[str, Text], managed: Iterable[str]) -> tuple[RedisNeed, ...]:

@@ -12,7 +12,7 @@ from nbops.actions.api import ActionContext, Result
 from nbops.base.command import Effect, quote
 from nbops.base.errors import ActionFailed, Place, RefusedError
 from nbops.base.secret import Secret
-from nbops.nocobase import releases
+from nbops.nocobase import keys, releases
 from nbops.nocobase.cluster import Cluster, cluster_of
 from nbops.nocobase.files import Wanted, put_script, stage
 from nbops.nocobase.plans import environment_fingerprint, here, node_files
@@ -20,6 +20,7 @@ from nbops.nocobase.releases import Release, read_release
 from nbops.runbook.spec import ActionSpec, Args
 
 FACT = "nocobase_release"
+KEYS_FACT = "nocobase_release_keys"
 
 
 class ReleaseArgs(Args):
@@ -49,9 +50,10 @@ class ReleaseRecord:
         cluster = cluster_of(ctx.vars)
         if args.state == "read":
             record = self._newest_here(cluster, ctx)
-            return _result(record.facts() if record else None)
+            return _result(record.facts() if record else None, marks=_keys_in(record, cluster))
         if args.state == "match":
             present = match(cluster, place_of_version(ctx.vars))
+            match_keys(cluster)
             _same_key(cluster, ctx)
             return _result(present)
         return self._write(cluster, ctx)
@@ -118,6 +120,36 @@ def match(cluster: Cluster, place: Place | None = None) -> Mapping[str, Any] | N
     return last
 
 
+def match_keys(cluster: Cluster) -> None:
+    """The keys of a cluster stay as they are: sessions hang on one, encrypted data on the other.
+
+    Raises RefusedError when the present release was made with others.
+    """
+    last = known(cluster)
+    if last is None:
+        return
+    wanted_keys = keys.wanted_marks(cluster.settings)
+    for host in cluster.members:
+        facts = cluster.fact(host, FACT)
+        if not facts or facts["number"] != last["number"]:
+            continue
+        other = keys.other_keys(cluster.fact(host, KEYS_FACT) or {}, wanted_keys)
+        if other:
+            raise RefusedError(
+                f"{cluster.name} runs with another {other[0]} than `{keys.KEYS[other[0]]}` gives"
+                f" (release {last['number']})",
+                hint="put the cluster's own key back: it stands in"
+                f" {releases.path(cluster.name, int(last['number']))} on {host}, for root only",
+            )
+
+
+def _keys_in(record: Release | None, cluster: Cluster) -> Mapping[str, str]:
+    """The marks of the keys that a release was made with."""
+    texts = (text for files in (record.files if record else {}).values() for text in files.values())
+    salt = keys.salt_of(cluster.settings["secrets"]["app_key"])
+    return keys.key_marks((line for text in texts for line in text.splitlines()), salt)
+
+
 def _same_key(cluster: Cluster, ctx: ActionContext) -> None:
     """With another APP_KEY all users are signed out, at random while nodes differ.
 
@@ -161,5 +193,11 @@ def wanted(
     return replace(record, **{key: last[key] for key in ("number", "parent", "who", "when", "run")})
 
 
-def _result(facts: Mapping[str, Any] | None, *, changed: bool = False) -> Result:
-    return Result(changed=changed, values={"release": facts}, facts={FACT: facts})
+def _result(
+    facts: Mapping[str, Any] | None,
+    *,
+    changed: bool = False,
+    marks: Mapping[str, str] | None = None,
+) -> Result:
+    told: dict[str, Any] = {FACT: facts} if marks is None else {FACT: facts, KEYS_FACT: dict(marks)}
+    return Result(changed=changed, values={"release": facts}, facts=told)
