@@ -36,7 +36,7 @@ _DATABASE_ROOM = 1024
 _BACKUP_ROOM = 1024
 
 _DOCKER = "`apt-get install docker.io docker-cli docker-compose`, or `runtime.bootstrap: true`"
-_NODE = "Node.js 20 and yarn 1.22 are needed, or `runtime.bootstrap: true`"
+_NODE = "Node.js 20 or newer is needed, with npm, or `runtime.bootstrap: true`"
 _CURL = {"curl": "`apt-get install curl`"}
 _SOCKETS = {"ss": "`apt-get install iproute2`"}
 _FUNCTIONS = {
@@ -194,7 +194,7 @@ def _node(
         programs["docker"] = _DOCKER
         space.append(Space(DOCKER_ROOT, "/var/lib/docker", _IMAGE_ROOM))
     else:
-        programs |= dict.fromkeys(("node", "yarn"), _NODE)
+        programs |= dict.fromkeys(("node",) if runtime.get("package") else ("node", "npm"), _NODE)
         space.append(Space("the app", folder, _IMAGE_ROOM))
     storage = str(member.part("storage").get("path") or "")
     if storage:
