@@ -10,7 +10,7 @@ from nbops.base.command import quote
 
 _SYSTEMS = {"debian", "ubuntu"}
 _COMPOSE_LEAST = 2
-_NODE_LEAST = 18
+_NODE_LEAST = 20
 _CANDIDATES = ("curl", "docker.io", "docker-cli", "docker-compose-v2", "docker-compose", "nodejs")
 
 LOOK = """\

@@ -62,6 +62,12 @@ class NodePlan:
         return "" if re.match("https?://", self.package) else self.package
 
 
+# pm2 kills an app that is not done 1.6 s after it was told to stop, unless told otherwise; in
+# milliseconds, and less than the time after which systemd or Docker would kill both.
+STOP_SECONDS = 60
+PM2_PATIENCE = {"PM2_KILL_TIMEOUT": str((STOP_SECONDS - 5) * 1000)}
+
+
 class Start(StrEnum):
     """In which of its two environments a node was started."""
 

@@ -14,11 +14,19 @@ import yaml
 
 from nbops.base.command import quote
 from nbops.nocobase.files import Wanted
-from nbops.nocobase.runtimes.api import ImageState, NodePlan, NodeState, Pull, Start, fingerprint
+from nbops.nocobase.runtimes.api import (
+    PM2_PATIENCE,
+    STOP_SECONDS,
+    ImageState,
+    NodePlan,
+    NodeState,
+    Pull,
+    Start,
+    fingerprint,
+)
 
 STORAGE_INSIDE = "/app/nocobase/storage"
 _HEAD = "# Written by nbops; what is changed here by hand is put back by the next deploy.\n"
-_GRACE = 60
 _STATE = "\t".join(
     (
         "{{.State.Status}}",
@@ -176,7 +184,8 @@ def _service(plan: NodePlan) -> dict[str, object]:
         "hostname": re.sub("[^A-Za-z0-9-]", "-", plan.host)[:63],
         "pull_policy": "never",
         "restart": "no",
-        "stop_grace_period": f"{_GRACE}s",
+        "environment": PM2_PATIENCE,
+        "stop_grace_period": f"{STOP_SECONDS}s",
         "ports": [f"{plan.port}:{plan.port}"],
         "volumes": [
             {"type": "bind", "source": _plain(plan.storage), "target": STORAGE_INSIDE},

@@ -129,7 +129,7 @@ def _make() -> str:
 say "asking npm"
 registry=$(npm config get registry)
 usual=$(env -u npm_config_registry -u NPM_CONFIG_REGISTRY npm config get registry \\
-    --userconfig /dev/null --globalconfig /dev/null)
+    --userconfig "$work/none" --globalconfig "$work/no-other")
 cafile=$(npm config get cafile)
 settings=$(npm config get userconfig)
 : > "$work/npmrc"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from nbops.nocobase.runtimes.api import NodePlan
+from nbops.nocobase.runtimes.api import PM2_PATIENCE, STOP_SECONDS, NodePlan
 
 # `yarn start --quickstart` ends at once on SIGTERM, and so does the command that it runs: what
 # they started would be killed. The signal goes to pm2, which stops the app; before pm2 is
@@ -30,8 +30,6 @@ fi
 exit "$status"
 """
 
-_GRACE = 60
-
 
 def unit(plan: NodePlan, app: str, configuration: str) -> str:
     """The unit of an app whose folder is `app`.
@@ -47,6 +45,7 @@ def unit(plan: NodePlan, app: str, configuration: str) -> str:
         "PM2_HOME": f"{run}/pm2",
         "SOCKET_PATH": f"{run}/gateway.sock",
         "STORAGE_PATH": plan.storage,
+        **PM2_PATIENCE,
     }
     variables = "\n".join(f"Environment={name}={_word(value)}" for name, value in own.items())
     return f"""\
@@ -67,7 +66,7 @@ RuntimeDirectory={plan.name}
 RuntimeDirectoryMode=0700
 ExecStart={plan.folder}/launch
 KillMode=mixed
-TimeoutStopSec={_GRACE}
+TimeoutStopSec={STOP_SECONDS}
 Restart=no
 RestartSec=5
 OOMPolicy=continue

@@ -1,0 +1,204 @@
+"""The runtime `pm2` on real machines, with the sample app: no Docker on the way.
+
+One cluster is carried through all cases, in the order in which they stand here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.cluster import Cluster, ask, new_cluster
+
+pytestmark = pytest.mark.lab
+
+NODES = ("node1", "node2")
+CHANGE = """\
+- hosts: app
+  gather_facts: false
+  any_errors_fatal: true
+  become: true
+  tasks:
+    - nocobase_pull:
+    - nocobase_configure:
+    - nocobase_stop: {surplus: true}
+
+- hosts: app[0]
+  gather_facts: false
+  any_errors_fatal: true
+  become: true
+  tasks:
+    - nocobase_start: {first: true}
+    - nocobase_wait:
+    - nocobase_autostart:
+
+- hosts: app:!app[0]
+  gather_facts: false
+  any_errors_fatal: true
+  become: true
+  tasks:
+    - nocobase_start:
+    - nocobase_wait:
+    - nocobase_autostart:
+
+- hosts: app[0]
+  gather_facts: false
+  any_errors_fatal: true
+  become: true
+  tasks:
+    - nocobase_start:
+    - nocobase_wait:
+    - nocobase_autostart:
+
+- hosts: balancer
+  gather_facts: false
+  any_errors_fatal: true
+  become: true
+  tasks:
+    - balancer_configure:
+"""
+STOP = """\
+- hosts: node1
+  gather_facts: false
+  become: true
+  tasks:
+    - nocobase_stop:
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = new_cluster(tmp_path_factory.mktemp("pm2"))
+    shape = ("--name", cluster.name, "--nodes", "2", "--app", "sample", "--runtime", "pm2")
+    try:
+        done = cluster.nbops("lab", "up", *shape)
+        assert done.returncode == 0, done.stdout + done.stderr
+        cluster.inventory = Path(done.stdout.strip().splitlines()[-1])
+        done = cluster.deploy()
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr
+        yield cluster
+    finally:
+        cluster.down()
+
+
+def changed(
+    cluster: Cluster, name: str, node2: dict[str, Any] | None = None, **runtime: Any
+) -> Path:
+    """An inventory with another runtime for all nodes, or for the second."""
+    data = yaml.safe_load(cluster.inventory.read_text())
+    data["all"]["vars"]["nocobase"]["runtime"].update(runtime)
+    if node2:
+        data["all"]["children"]["app"]["hosts"]["node2"]["nocobase"] = {"runtime": node2}
+    path = cluster.inventory.with_name(name)
+    path.write_text(yaml.safe_dump(data))
+    return path
+
+
+def run(cluster: Cluster, inventory: Path, text: str) -> str:
+    """What a runbook says on an inventory. Raises when it fails."""
+    runbook = cluster.home / "own.yml"
+    runbook.write_text(text)
+    done = cluster.nbops("run", str(runbook), "-i", str(inventory))
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr
+    return done.stdout
+
+
+def unit(cluster: Cluster, number: str = "") -> str:
+    return f"nocobase-{cluster.name}{number}.service"
+
+
+def behind(cluster: Cluster) -> list[str]:
+    """The addresses that nginx sends requests to."""
+    told = cluster.on("lb", "nginx -T 2>/dev/null")
+    return sorted(set(re.findall(r"server (198\.[0-9.:]+)", told)))
+
+
+def test_every_node_serves_as_a_user_of_its_own(cluster: Cluster) -> None:
+    for node in NODES:
+        assert ask(f"http://{cluster.address(node)}:13000/api/app:getInfo")["data"]["version"]
+        who = cluster.on(node, f"ps -o user= -p $(systemctl show -P MainPID {unit(cluster)})")
+        assert who.strip() == "nocobase"
+        assert cluster.on(node, f"systemctl is-enabled {unit(cluster)}").strip() == "enabled"
+
+
+def test_a_second_deploy_changes_nothing(cluster: Cluster) -> None:
+    done = cluster.deploy()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(re.findall(r"changed=(\d+)", done.stdout)) == {"0"}
+
+
+def test_secrets_stand_in_the_environment_alone(cluster: Cluster) -> None:
+    secret = (cluster.inventory.parent / "secrets" / "db_password").read_text().strip()
+    for node in NODES:
+        assert secret not in cluster.on(node, f"systemctl cat {unit(cluster)}; ps -eo args")
+        assert secret not in cluster.on(node, f"systemctl show {unit(cluster)}")
+        readable = cluster.on(node, "find /opt/nocobase -name '*.env' -perm /077")
+        assert readable == ""
+
+
+def test_a_stop_is_no_kill_and_lasts(cluster: Cluster) -> None:
+    run(cluster, cluster.inventory, STOP)
+    log = cluster.on("node1", f"journalctl -u {unit(cluster)} -o cat -n 5")
+    assert "stopping on SIGTERM" in log
+    assert "Deactivated successfully" in log
+    told = cluster.on("node1", f"systemctl is-enabled {unit(cluster)}; true")
+    assert told.strip() == "disabled"
+    assert "changed=0" in run(cluster, cluster.inventory, STOP)
+
+
+def test_an_app_that_is_killed_comes_back(cluster: Cluster) -> None:
+    run(cluster, cluster.inventory, CHANGE)
+    cluster.on("node1", f"kill -9 $(systemctl show -P MainPID {unit(cluster)})")
+    asked = "curl -fs 127.0.0.1:13000/api/__health_check"
+    cluster.on("node1", f"for _ in $(seq 60); do sleep 0.5; {asked} && exit 0; done; exit 1")
+
+
+def test_several_apps_on_each_host_are_all_behind_the_balancer(cluster: Cluster) -> None:
+    inventory = changed(cluster, "several.yml", instances=2, cluster_mode=2)
+    run(cluster, inventory, CHANGE)
+    ports = {
+        node: cluster.on(node, "ss -Hltn 'sport >= :13000 and sport < :13010'").count("LISTEN")
+        for node in NODES
+    }
+    assert ports == {"node1": 2, "node2": 2}
+    addresses = [f"{cluster.address(node)}:{port}" for node in NODES for port in (13000, 13001)]
+    assert behind(cluster) == sorted(addresses)
+    assert set(re.findall(r"changed=(\d+)", run(cluster, inventory, CHANGE))) == {"0"}
+
+
+def test_only_one_process_ever_installed_or_migrated(cluster: Cluster) -> None:
+    logs = [cluster.on(node, "journalctl -u 'nocobase-*' -o cat") for node in NODES]
+    words = [re.findall(r"pid \d+ (installing|migrating .*)", log) for log in logs]
+    assert words == [["installing"], []]
+
+
+def test_containers_and_background_workers_stand_beside(cluster: Cluster) -> None:
+    inventory = changed(cluster, "mixed.yml", node2={"kind": "compose", "worker_mode": "*"})
+    run(cluster, inventory, CHANGE)
+    assert cluster.on("node2", "systemctl list-units --no-legend 'nocobase-*'") == ""
+    assert cluster.on("node2", "docker ps --format '{{.Names}}'").split() == [unit(cluster)[:-8]]
+    assert ask(f"http://{cluster.address('node2')}:13000/api/__health_check") == "ok"
+    assert behind(cluster) == [f"{cluster.address('node1')}:13000"]
+    assert set(re.findall(r"changed=(\d+)", run(cluster, inventory, CHANGE))) == {"0"}
+
+
+def test_a_dying_app_is_told_with_its_log_and_no_other_is_started(cluster: Cluster) -> None:
+    before = cluster.on("node2", "docker inspect -f '{{.State.StartedAt}}' $(docker ps -q)")
+    data = yaml.safe_load(cluster.inventory.with_name("mixed.yml").read_text())
+    data["all"]["vars"]["nocobase"]["env"] = {"SAMPLE_FAULT": "die-at-start"}
+    broken = cluster.inventory.with_name("broken.yml")
+    broken.write_text(yaml.safe_dump(data))
+    runbook = cluster.home / "own.yml"
+    runbook.write_text(CHANGE)
+    done = cluster.nbops("run", str(runbook), "-i", str(broken))
+    assert done.returncode == 1
+    assert "ended with status 1" in done.stdout
+    assert "dying: SAMPLE_FAULT=die-at-start" in done.stdout
+    after = cluster.on("node2", "docker inspect -f '{{.State.StartedAt}}' $(docker ps -q)")
+    assert after == before
+    run(cluster, cluster.inventory.with_name("mixed.yml"), CHANGE)
