@@ -12,7 +12,19 @@ import typer
 
 from nbops import __version__
 from nbops.base.errors import NbopsError, UsageError
-from nbops.cli import again, begin, check, execute, lab, language, lock, past, run, show
+from nbops.cli import (
+    again,
+    begin,
+    check,
+    execute,
+    lab,
+    language,
+    lock,
+    maintenance,
+    past,
+    run,
+    show,
+)
 
 INTERRUPTED = 130
 
@@ -31,6 +43,7 @@ begin.add_to(app)
 check.add_to(app)
 run.add_to(app)
 again.add_to(app)
+maintenance.add_to(app)
 execute.add_to(app)
 lock.add_to(app)
 past.add_to(app)
@@ -74,6 +87,9 @@ def call(arguments: Sequence[str]) -> int:
         show.error(fault, as_json=as_json)
         return fault.exit_code
     except typer.TyperException as fault:
+        if fault.format_message().startswith("Usage: "):  # a group of commands, and none named
+            show.text(fault.format_message())
+            return UsageError.exit_code
         show.error(_usage(fault), as_json=as_json)
         return UsageError.exit_code
     except (KeyboardInterrupt, typer.Abort):
@@ -88,7 +104,7 @@ def call(arguments: Sequence[str]) -> int:
 def _usage(fault: typer.TyperException) -> UsageError:
     context = getattr(fault, "ctx", None)
     hint = f"`{context.command_path} --help` says what it takes" if context else None
-    return UsageError(fault.format_message(), hint=hint)
+    return UsageError(fault.format_message().replace("Value error, ", ""), hint=hint)
 
 
 def _let_go() -> None:
