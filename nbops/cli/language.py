@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,7 +40,7 @@ def lint(
         list[str] | None,
         typer.Argument(
             metavar="[RUNBOOK…]",
-            help="Files, or names in runbooks/; all there, with hooks/ and tasks/, when none is named.",
+            help="Files, or names in runbooks/; without one, all there, hooks/ and tasks/ too.",
             show_default=False,
         ),
     ] = None,
@@ -148,17 +149,20 @@ def actions(
 
 def _show_action(spec: ActionSpec) -> None:
     show.text(f"{spec.name}: {spec.summary}")
+    from nbops.runbook import describe
+
     rows = [
         (
-            f"{name} (required)" if one["required"] else name,
-            "" if one["default"] is None else str(one["default"]),
-            one["description"],
+            ", ".join((one.name, *one.aliases)) + (" (required)" if one.required else ""),
+            one.takes.replace("`", ""),
+            one.default,
+            one.doc,
         )
-        for name, one in sorted(_arguments(spec).items(), key=lambda one: not one[1]["required"])
+        for one in describe.arguments(spec)
     ]
     if rows:
         show.text("")
-        show.table(("ARGUMENT", "DEFAULT", "MEANING"), rows)
+        show.table(("ARGUMENT", "TAKES", "DEFAULT", "MEANING"), rows)
     if spec.free_form:
         show.text(f"\nA plain text stands for `{spec.free_form}`.")
     if spec.returns:
@@ -180,11 +184,15 @@ def _as_data(spec: ActionSpec) -> dict[str, Any]:
 
 
 def _arguments(spec: ActionSpec) -> dict[str, dict[str, Any]]:
+    from nbops.runbook import describe
+
     return {
-        (field.alias or name): {
-            "required": field.is_required(),
-            "default": None if field.is_required() else field.default,
-            "description": field.description or "",
+        one.name: {
+            "required": one.required,
+            "takes": one.takes.replace("`", ""),
+            "aliases": one.aliases,
+            "default": json.loads(one.default) if one.default else None,
+            "description": one.doc,
         }
-        for name, field in spec.args.model_fields.items()
+        for one in describe.arguments(spec)
     }

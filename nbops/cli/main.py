@@ -14,6 +14,7 @@ from nbops import __version__
 from nbops.base.errors import NbopsError, UsageError
 from nbops.cli import (
     again,
+    backup,
     begin,
     check,
     execute,
@@ -44,6 +45,7 @@ check.add_to(app)
 run.add_to(app)
 again.add_to(app)
 maintenance.add_to(app)
+backup.add_to(app)
 execute.add_to(app)
 lock.add_to(app)
 past.add_to(app)
