@@ -8,7 +8,13 @@ from nbops.actions.api import ActionContext
 from nbops.base.command import quote
 from nbops.base.errors import ActionFailed
 from nbops.nocobase.backups import MANIFEST, Manifest, Shelf, read_manifest
+from nbops.nocobase.cluster import Cluster
 from nbops.nocobase.files import Wanted, put_script, stage
+
+
+def shelf_of(cluster: Cluster) -> Shelf:
+    """Where a cluster's backups are, on each of its hosts."""
+    return Shelf(str(cluster.part("backup").get("dir") or "/var/backups/nocobase"), cluster.name)
 
 
 def manifests_on(shelf: Shelf, ctx: ActionContext) -> list[Manifest]:

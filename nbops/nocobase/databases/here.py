@@ -3,9 +3,9 @@ they are told. Pure but for the file with the password."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from nbops.actions.api import ActionContext
 from nbops.base.command import Outcome
@@ -24,6 +24,7 @@ from nbops.nocobase.databases.copies import (
 )
 from nbops.nocobase.databases.kinds import copies
 from nbops.nocobase.releases import newest
+from nbops.nocobase.shelf import shelf_of
 
 T = TypeVar("T")
 IN_USE = "nocobase_database"
@@ -106,9 +107,7 @@ def database_here(cluster: Cluster) -> DatabaseHere:
             underscored=reveal(env.get("DB_UNDERSCORED", "")) == "true",
             schemas=reveal(env.get("USE_DB_SCHEMA_IN_SUBAPP", "")) == "true" and kind == "postgres",
         ),
-        shelf=Shelf(
-            str(cluster.part("backup").get("dir") or "/var/backups/nocobase"), cluster.name
-        ),
+        shelf=shelf_of(cluster),
         password=Secret(reveal(part["password"])),
     )
 
@@ -138,10 +137,16 @@ def ready(here: DatabaseHere, ctx: ActionContext) -> DatabaseHere:
             " of the database needs",
             hint=f"on {ctx.host}: {here.copies.programs[missing[0]]}",
         )
+    return with_login(here, ctx.stage)
+
+
+def with_login(here: DatabaseHere, put: Callable[[bytes], str]) -> DatabaseHere:
+    """With the password in a file that `put` makes on the host of the tools, where the server
+    wants one."""
     if not here.access.host:
         return here
     content = here.copies.login(here.access, here.password).reveal()
-    return replace(here, access=replace(here.access, login=ctx.stage(content.encode())))
+    return replace(here, access=replace(here.access, login=put(content.encode())))
 
 
 def look(here: DatabaseHere, ctx: ActionContext) -> Seen:
@@ -199,3 +204,17 @@ def failed(what: str, outcome: Outcome, hint: str | None = None) -> ActionFailed
     return ActionFailed(
         f"{what}: {' / '.join(lines[-3:]) or f'status {outcome.status}'}", hint=hint
     )
+
+
+def kept_in(here: DatabaseHere, server: Server) -> list[dict[str, Any]]:
+    """The databases that restores replaced, or left half-way: name, size in bytes, and run."""
+    return [
+        {"name": one.name, "size": one.size, "run": str(one.mark.get("run", ""))}
+        for one in server.databases.values()
+        if one.name != here.name and is_ours(one.mark)
+    ]
+
+
+def is_ours(mark: Mapping[str, Any]) -> bool:
+    """Whether nbops noted on a database that it is one that a restore made or replaced."""
+    return any(word in mark for word in ("kept", "new", "trial", "backup"))

@@ -19,13 +19,13 @@ from nbops.nocobase.databases.here import (
     database_here,
     failed,
     in_use,
+    is_ours,
+    kept_in,
     look,
     ready,
 )
 from nbops.nocobase.steps.restore import RestoreArgs, backup_of, is_whole, swaps_of
 from nbops.runbook.spec import ActionSpec, Args, NoArgs
-
-_OURS = ("kept", "new", "trial")
 
 
 class SwapArgs(RestoreArgs):
@@ -129,12 +129,7 @@ class DatabaseKept:
         if ctx.host != here.host.host:
             return Result(skipped=True, msg=f"the tools of the database run on {here.host.host}")
         seen = look(ready(here, ctx), ctx)
-        kept = [
-            {"name": one.name, "size": one.size, "run": str(one.mark.get("run", ""))}
-            for one in seen.server.databases.values()
-            if one.name != here.name and any(word in one.mark for word in _OURS)
-        ]
-        return Result(values={"kept": kept})
+        return Result(values={"kept": kept_in(here, seen.server)})
 
 
 class DropArgs(Args):
@@ -163,9 +158,8 @@ class DatabaseDrop:
         held = look(here, ctx).server.databases.get(args.name)
         if held is None:
             return Result()
-        if held.name in {here.name, in_use(here.cluster, told_now=False)} or not any(
-            word in held.mark for word in _OURS
-        ):
+        used = {here.name, in_use(here.cluster, told_now=False)}
+        if held.name in used or not is_ours(held.mark):
             raise RefusedError(
                 f"{args.name} is no database that a restore kept", hint="see `nbops backups`"
             )
