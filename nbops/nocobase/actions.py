@@ -8,6 +8,7 @@ from typing import Any
 from nbops.actions.api import Action
 from nbops.nocobase.steps.adopt import Adopt
 from nbops.nocobase.steps.backup import DatabaseBackup
+from nbops.nocobase.steps.backup_files import BackupFiles, Prune
 from nbops.nocobase.steps.balancer import (
     BalancerConfigure,
     BalancerDrain,
@@ -39,6 +40,8 @@ NOCOBASE_ACTIONS: Sequence[Action[Any]] = (
     DatabaseServer(),
     DatabaseCreate(),
     DatabaseBackup(),
+    BackupFiles(),
+    Prune(),
     DatabaseRestore(),
     DatabaseSwap(),
     DatabaseKept(),
