@@ -40,7 +40,7 @@ def _login(needs: Needs, look: Look) -> Iterator[Finding]:
 
 def _programs(needs: Needs, look: Look) -> Iterator[Finding]:
     for (name,) in look.all("missing"):
-        if needs.bootstrap and name in {"docker", "node", "yarn"}:
+        if needs.bootstrap and name in {"docker", "node", "npm"}:
             yield _note(needs, f"`{name}` is not there yet: the deploy installs it")
         else:
             yield _problem(needs, f"`{name}` is not installed", needs.programs[name])
@@ -49,7 +49,7 @@ def _programs(needs: Needs, look: Look) -> Iterator[Finding]:
         yield _problem(
             needs,
             f"`runtime.bootstrap` installs on Debian and Ubuntu, and this is {system[0]}",
-            "install Docker (or Node.js and yarn) by hand, and set `bootstrap: false`",
+            "install Docker (or Node.js) by hand, and set `bootstrap: false`",
         )
 
 
@@ -83,16 +83,10 @@ def _docker(needs: Needs, look: Look) -> Iterator[Finding]:
 def _node_js(needs: Needs, look: Look) -> Iterator[Finding]:
     if needs.runtime != "pm2":
         return
-    node, yarn = look.text("node"), look.text("yarn")
+    node = look.text("node")
     if node and numbers(node) < NODE_LEAST:
         yield _problem(
             needs, f"Node.js is {node}, and the app needs 20 or newer", "install Node.js 20 or 22"
-        )
-    if yarn and numbers(yarn)[:1] != (1,):
-        yield _problem(
-            needs,
-            f"yarn is {yarn}, and the app is installed with yarn 1",
-            "`npm install --global yarn@1.22.22`",
         )
 
 

@@ -194,7 +194,6 @@ def _runtime(needs: Needs) -> Iterator[str]:
         yield _containers(needs)
     if needs.runtime == "pm2":
         yield 'say node "$(node --version 2>/dev/null)"'
-        yield 'say yarn "$(yarn --version 2>/dev/null)"'
         yield _processes()
     yield f"""\
 say serves "$(curl -s --max-time {NET_SECONDS} http://127.0.0.1:{needs.app_port}/api/app:getInfo |
@@ -251,12 +250,12 @@ for id in $(timeout 20 docker ps -aq 2>/dev/null); do
 
 
 def _processes() -> str:
-    # The app's processes started by hand or by pm2; those in containers have a root of
-    # their own.
+    # The app's processes started by hand or by pm2; those in containers have process
+    # numbers of their own.
     return """\
 for place in /proc/[0-9]*; do
     grep -qz '^DB_DIALECT=' "$place/environ" 2>/dev/null || continue
-    [ "$(readlink "$place/root" 2>/dev/null)" = / ] || continue
+    [ "$(readlink "$place/ns/pid")" = "$(readlink /proc/self/ns/pid)" ] || continue
     name=$(tr '\\0' '\\n' <"$place/environ" | sed -n 's/^APP_PORT=/port-/p' | head -n 1)
     case " $told " in *" $name "*) continue ;; esac
     told="$told $name"

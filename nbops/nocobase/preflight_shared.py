@@ -140,8 +140,8 @@ def locks(situation: Situation) -> Iterator[Finding]:
 def images(situation: Situation) -> Iterator[Finding]:
     """The same tag is the same image on every node, and the one of the release."""
     held = {host: at for host in situation.nodes if (at := _held(situation.look(host)))}
-    release = situation.release or {}
-    recorded = str(release.get("digest", "")) if release.get("image") == situation.image else ""
+    known = (situation.release or {}).get("images") or {}
+    recorded = str(known.get(situation.image, ""))
     if recorded:
         yield from _moved_tags(situation, held, recorded)
         return

@@ -10,7 +10,7 @@ from nbops.nocobase.preflight_keys import by_hand, fingerprint
 from nbops.nocobase.preflight_shared import all_findings
 from tests.nocobase.looks import Row, found, look, marks, situation, told
 
-RELEASE = {"number": 3, "version": "2.2.15", "image": "other", "digest": "sha256:9"}
+RELEASE = {"number": 3, "version": "2.2.15", "images": {"other": "sha256:9"}}
 DATABASE: Row = ("database", "ok", "170002", "t", "9", "104", "2.2.15")
 
 

@@ -135,7 +135,7 @@ class TestImages:
         assert all_findings(situation(seen)) == []
 
     def test_a_tag_that_moved_since_the_release_is_a_note(self) -> None:
-        release = {"image": IMAGE, "digest": OTHER, "version": "2.2.15", "number": 1}
+        release = {"images": {IMAGE: OTHER}, "version": "2.2.15", "number": 1}
         findings = found(release=release)
         assert [one.split()[:2] for one in findings] == [
             ["node1", "note"],
