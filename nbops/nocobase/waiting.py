@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from nbops.nocobase.health import HealthReport
-from nbops.nocobase.runtimes.api import NodeState
+from nbops.nocobase.runtimes.api import NodeState, Start
 
 # An old process may answer for a moment while the new one begins.
 _OLD_PROCESS_SECONDS = 15.0
+_LOOKS_AT_MOST = 32
 
 
 class Verdict(StrEnum):
@@ -22,22 +23,32 @@ class Verdict(StrEnum):
     HOPELESS = "hopeless"
 
 
+def looks_needed(cluster_mode: object, start: Start) -> int:
+    """How many looks it takes to have met every process of an app: two for each."""
+    if start is Start.FIRST or not cluster_mode:
+        return 1
+    return 2 * int(str(cluster_mode)) if cluster_mode != "max" else _LOOKS_AT_MOST
+
+
 @dataclass(slots=True)
 class Wait:
     """A wait for one node to serve one version.
 
     `silence` is how many seconds nothing may move at all, `limit` how many the whole may
-    take. `now` gives seconds on a clock that never goes back.
+    take. `now` gives seconds on a clock that never goes back. `steady` is how many looks in
+    a row must find it serving: of several processes each look may meet another one.
     """
 
     version: str
     silence: float
     limit: float
     now: Callable[[], float]
+    steady: int = 1
     reason: str = ""
     _began: float = field(init=False)
     _moved: float = field(init=False)
     _last: tuple[HealthReport, str | None] | None = None
+    _good: int = 0
 
     def __post_init__(self) -> None:
         self._began = self._moved = self.now()
@@ -48,13 +59,20 @@ class Wait:
         if (health, version) != self._last:
             self._last, self._moved = (health, version), now
         if health.up and version == self.version:
+            self._good += 1
             self.reason = f"serves {version}"
-            return Verdict.READY
+            return Verdict.READY if self._good >= self.steady else Verdict.WAIT
+        self._good = 0
         self.reason = self._why_hopeless(state, health, version, now)
         if self.reason:
             return Verdict.HOPELESS
         self.reason = f"serves {version or 'no version yet'}" if health.up else str(health)
         return Verdict.WAIT
+
+    @property
+    def promising(self) -> bool:
+        """Whether the last look found it serving, and more of them are needed."""
+        return 0 < self._good < self.steady
 
     def _why_hopeless(
         self, state: NodeState, health: HealthReport, version: str | None, now: float

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from nbops.nocobase.health import Health, HealthReport
-from nbops.nocobase.runtimes.api import NodeState
-from nbops.nocobase.waiting import Verdict, Wait
+from nbops.nocobase.runtimes.api import NodeState, Start
+from nbops.nocobase.waiting import Verdict, Wait, looks_needed
 
 RUNS = NodeState(there=True, running=True)
 UP = HealthReport(Health.UP)
@@ -112,3 +112,19 @@ def test_a_wrong_version_that_stays_is_hopeless() -> None:
     clock.seconds = 16
     assert wait.look(RUNS, UP, "2.2.14") is Verdict.HOPELESS
     assert wait.reason == "it serves 2.2.14, not 2.2.15"
+
+
+def test_several_processes_are_ready_when_looks_in_a_row_say_so() -> None:
+    wait = Wait(V, 900, 14400, Clock(), steady=3)
+    starting = HealthReport(Health.STARTING, "load plugin")
+    seen = [wait.look(RUNS, health, V) for health in (UP, UP, starting, UP, UP)]
+    assert set(seen) == {Verdict.WAIT}
+    assert wait.promising
+    assert wait.look(RUNS, UP, V) is Verdict.READY
+
+
+def test_each_process_is_met_twice() -> None:
+    assert looks_needed(None, Start.NODE) == 1
+    assert looks_needed(2, Start.NODE) == 4
+    assert looks_needed("max", Start.NODE) > 8
+    assert looks_needed(4, Start.FIRST) == 1

@@ -206,5 +206,6 @@ def _same_image_everywhere(node: Here) -> None:
         held = ", ".join(f"{host}: {digest[:19]}" for host, digest in pulled.items())
         raise ActionFailed(
             f"{node.plan.image} is not the same image on every node ({held})",
-            hint="name an image that never changes, or `docker pull` it again on every node",
+            hint="name an image that never changes, or `docker pull` it again on every node;"
+            " without containers, `runtime.package` gives every node the same app",
         )

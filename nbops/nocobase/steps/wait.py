@@ -23,10 +23,11 @@ from nbops.nocobase.http import ask_script, read_answers
 from nbops.nocobase.plans import Here, here
 from nbops.nocobase.runtimes.api import NodePlan, NodeState, Start
 from nbops.nocobase.steps.start import node_state, started
-from nbops.nocobase.waiting import Verdict, Wait
+from nbops.nocobase.waiting import Verdict, Wait, looks_needed
 from nbops.runbook.spec import ActionSpec, Args
 
 _PAUSE = 0.5
+_SHORT_PAUSE = 0.05
 _LOG_LINES = 60
 _LINE_LENGTH = 240
 
@@ -87,13 +88,14 @@ def _watch(
         state, health, version = see(node, ctx, app, plan)
         if ctx.check and not health.up:
             return state, version, Verdict.WAIT
+        wait.steady = looks_needed(node.cluster.part("runtime").get("cluster_mode"), state.start)
         verdict = wait.look(state, health, version)
         if verdict is not Verdict.WAIT:
             return state, version, verdict
         if wait.reason != said:
             said = wait.reason
             ctx.progress(said if app.instance == 1 else f"{app.name}: {said}")
-        ctx.stop.sleep(_PAUSE)
+        ctx.stop.sleep(_SHORT_PAUSE if wait.promising else _PAUSE)
 
 
 def _since(began: float) -> float:
