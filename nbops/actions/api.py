@@ -48,6 +48,13 @@ class Meta(Directive):
 
 
 @dataclass(frozen=True)
+class EndRun(Directive):
+    """There is nothing more to do: the run is over, and went well."""
+
+    why: str
+
+
+@dataclass(frozen=True)
 class MarkMaintenance(Directive):
     """The 503 page now stands (or is gone) on this balancer."""
 

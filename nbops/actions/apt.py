@@ -19,7 +19,9 @@ from nbops.runbook.spec import ActionSpec, Args
 _NO_APT = 69
 _NO_UPDATE = 70
 _NAME = re.compile(r"([a-z0-9*][a-z0-9*?+.:-]*)(?:([=/])(\S+))?\Z")
-_MISSING = re.compile(r"E: Unable to locate package (\S+)|E: Version '[^']*' for '([^']*)' was not")
+_MISSING = re.compile(
+    r"E: Unable to locate package (\S+)|E: Version '([^']*)' for '([^']*)' was not"
+)
 _COUNTS = re.compile(r"^(\d+) upgraded, (\d+) newly installed,(?: (\d+) reinstalled,)?"
                      r"(?: (\d+) downgraded,)? (\d+) to remove", re.MULTILINE)  # fmt: skip
 _UPDATED = "nbops: lists updated"
@@ -30,7 +32,7 @@ class PackageArgs(Args):
 
     name: PlainList = Field(description="Packages.")
     state: Literal["present", "absent", "latest", "installed", "removed"] = Field(
-        description="Whether they are to be there, and how new."
+        "present", description="Whether they are to be there, and how new."
     )
     use: Literal["auto", "apt"] = Field("auto", description="Which package manager.")
 
@@ -262,8 +264,10 @@ def counted(text: str) -> bool:
 def trouble(outcome: Outcome) -> str:
     """What apt complains of, in Ansible's words where it has some."""
     missing = _MISSING.search(outcome.err)
+    if missing and missing[1]:
+        return f"No package matching '{missing[1]}' is available"
     if missing:
-        return f"No package matching '{missing[1] or missing[2]}' is available"
+        return f"no available installation candidate for {missing[3]}={missing[2]}"
     if outcome.status == _NO_UPDATE:
         return f"Failed to update apt cache: {outcome.err.strip()}"
     lines = [line for line in outcome.err.splitlines() if line.startswith("E:")]
@@ -305,6 +309,8 @@ def _concluded(
         values["cache_updated"] = update
         values["cache_update_time"] = int(finished) if update else values["cache_update_time"]
         text = text.removeprefix(f"{_UPDATED}\n")
+    else:
+        values["cache_updated"] = update
     changed = counted(text)
     if not args.name and args.upgrade == "no" and update:
         changed = True

@@ -16,7 +16,13 @@ def _conditions(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
-Message = Annotated[list[AnyText], BeforeValidator(_conditions)]
+def _message_list(value: Any) -> Any:
+    if isinstance(value, bool | int | float):
+        raise ValueError("a text or a list of texts is required")
+    return _conditions(value)
+
+
+Message = Annotated[list[AnyText], BeforeValidator(_message_list)]
 
 
 class AssertArgs(Args):

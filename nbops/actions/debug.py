@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -9,7 +10,11 @@ from pydantic import Field, model_validator
 from nbops.actions.api import ActionContext, Result
 from nbops.actions.values import EXPRESSION
 from nbops.base.command import Effect
+from nbops.base.errors import ActionFailed
 from nbops.runbook.spec import ActionSpec, Args
+
+# What is undefined is shown as such, not a failure: one looks at a variable to see whether it is.
+_UNDEFINED = re.compile(r"' is undefined\Z|has no attribute ")
 
 
 class DebugArgs(Args):
@@ -25,6 +30,8 @@ class DebugArgs(Args):
     def _one(self) -> DebugArgs:
         if {"msg", "var"} <= self.model_fields_set:
             raise ValueError("'msg' and 'var' are incompatible options")
+        if "var" in self.model_fields_set and not isinstance(self.var, str):
+            raise ValueError("`var` is one expression, as a text")
         return self
 
 
@@ -59,4 +66,10 @@ def _value(expression: Any, ctx: ActionContext) -> Any:
     text = expression.strip()
     if text.startswith("{{") and text.endswith("}}"):
         text = text[2:-2].strip()
-    return ctx.evaluate(text)
+    try:
+        return ctx.evaluate(text)
+    except ActionFailed as error:
+        said = error.problems[0].message
+        if not _UNDEFINED.search(said):
+            raise
+        return f"<< error 1 - {said} >>"

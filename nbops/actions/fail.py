@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from nbops.actions.api import ActionContext, Result
-from nbops.actions.values import AnyText
 from nbops.base.command import Effect
 from nbops.runbook.spec import ActionSpec, Args
 
@@ -13,7 +14,7 @@ from nbops.runbook.spec import ActionSpec, Args
 class FailArgs(Args):
     """The arguments of `fail`."""
 
-    msg: AnyText = Field("Failed as requested from task", description="Why.")
+    msg: Any = Field("Failed as requested from task", description="Why.")
 
 
 class FailAction:

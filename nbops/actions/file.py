@@ -53,7 +53,8 @@ class FileArgs(OwnedArgs):
             raise ValueError("src is required for creating new hardlinks")
         if self.mode == "preserve":
             raise ValueError("`preserve` is for copy and template")
-        if self.recurse and set(self.times().values()) != {times.PRESERVE}:
+        when = set(self.times().values())
+        if self.recurse and when != {times.PRESERVE}:
             raise ValueError("times are set on one path: leave out recurse")
         return self
 

@@ -100,7 +100,7 @@ def fetch_script(args: GetUrlArgs, found: Found) -> str:
         f"set -- {quote(found.path)}\n"
         f'case $v in bad:*) nb_look "$1"; exit;; same) set -e\n{rights}nb_look "$1"; exit;; esac\n'
     )
-    return place.place_script([plan], before=before)
+    return place.place_script([plan], before=before, after=found.rights.complain())
 
 
 def config(args: GetUrlArgs, found: Found | None) -> str:
@@ -168,7 +168,7 @@ def _check(args: GetUrlArgs, found: Found, values: dict[str, Any], ctx: ActionCo
         return _refused(response, values)
     real = hashlib.sha1(response.body, usedforsecurity=False).hexdigest()
     changed = real != found.existing.sha1 or bool(found.rights.changes(found.existing))
-    values["checksum_dest"] = found.existing.sha1 or None
+    values |= {"checksum_src": real, "checksum_dest": found.existing.sha1 or None}
     return Result(changed=changed, msg=_ok(response), values=values)
 
 

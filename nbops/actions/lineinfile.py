@@ -19,6 +19,7 @@ from nbops.actions.put import make_folders, shown
 from nbops.actions.values import AnyText, Path, Plain
 from nbops.actions.words import expanded
 from nbops.base.command import quote
+from nbops.base.errors import ActionFailed
 from nbops.base.secret import MASK, Secret, reveal
 from nbops.runbook.spec import ActionSpec
 
@@ -106,9 +107,16 @@ def edit(lines: list[bytes], args: LineinfileArgs) -> Edit:
     if at == -1:
         at, anchor = _anchors(lines, args, line)
     if at != -1:
-        new = match.expand(line) if args.backrefs and match is not None else line
+        new = _expanded(match, line) if args.backrefs and match is not None else line
         return _replaced(lines, at, new if new.endswith(b"\n") else new + b"\n")
     return Edit(lines) if args.backrefs else _added(lines, args, line, anchor)
+
+
+def _expanded(match: re.Match[bytes], line: bytes) -> bytes:
+    try:
+        return match.expand(line)
+    except (re.error, IndexError) as error:
+        raise ActionFailed(f"the line cannot take the groups of regexp: {error}") from None
 
 
 def _goes(one: bytes, args: LineinfileArgs, line: bytes) -> bool:
@@ -249,12 +257,14 @@ def _lines(content: bytes) -> list[bytes]:
 
 def _conclude(args: LineinfileArgs, found: Found, done: Edit, ctx: ActionContext) -> Result:
     content = b"".join(done.lines)
-    changes = found.rights.changes(found.state) if found.state.exists else {}
+    changes = found.rights.changes(found.state if found.state.exists else _made(found.rights))
     msg = " and ".join(part for part in (done.msg, _RIGHTS if changes else "") if part)
     values: dict[str, Any] = {"msg": msg, "backup": ""}
     if done.found is not None:
         values["found"] = done.found
     diff = _diff(args, found, content) if ctx.diff else None
+    if ctx.check and found.state.exists and found.rights.problem:
+        return failed(found.rights.problem)
     if ctx.check or not (done.msg or changes):
         return Result(changed=bool(msg), values=values, diff=diff)
     if not done.msg:
@@ -271,6 +281,12 @@ def _conclude(args: LineinfileArgs, found: Found, done: Edit, ctx: ActionContext
     return Result(changed=True, values=values | {"backup": placed.backup_file}, diff=diff)
 
 
+def _made(rights: Rights) -> PathState:
+    """A new file, before its rights are set."""
+    mode = 0o100666 & ~rights.umask
+    return PathState("", True, mode, uid=rights.own_uid, gid=rights.own_gid)
+
+
 def _write(
     args: LineinfileArgs, found: Found, content: bytes, ctx: ActionContext
 ) -> place.Placed | place.Refused:
@@ -280,7 +296,10 @@ def _write(
     new = ""
     if not found.parent:
         new = make_folders(folder, replace(found.rights, uid=None, gid=None), None)
-    outcome = ctx.act(place.place_script([plan], args.validate_with, before=new))
+    script = place.place_script(
+        [plan], args.validate_with, before=new, after=found.rights.complain()
+    )
+    outcome = ctx.act(script)
     placed = place.read_placed(outcome, [plan])
     return placed if isinstance(placed, place.Refused) else placed[0]
 

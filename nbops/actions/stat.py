@@ -10,7 +10,7 @@ from pydantic import AliasChoices, Field
 from nbops.actions.api import ActionContext, Result
 from nbops.actions.outcome import must
 from nbops.actions.paths import LINK, LOOK, Answer, PathState
-from nbops.actions.values import Path
+from nbops.actions.values import OptionalPath
 from nbops.actions.words import expanded
 from nbops.base.command import Effect
 from nbops.runbook.spec import ActionSpec, Args
@@ -41,10 +41,20 @@ _KINDS = {
 }
 
 
+# The letters of lsattr and their names in Ansible.
+_ATTRIBUTES = {
+    "A": "noatime", "a": "append", "c": "compressed", "C": "nocow", "d": "nodump",
+    "D": "dirsync", "e": "extents", "E": "encrypted", "h": "blocksize", "i": "immutable",
+    "I": "indexed", "j": "journalled", "N": "inline", "s": "zero", "S": "synchronous",
+    "t": "notail", "T": "blockroot", "u": "undelete", "X": "compressedraw",
+    "Z": "compresseddirty",
+}  # fmt: skip
+
+
 class StatArgs(Args):
     """The arguments of `stat`."""
 
-    path: Path = Field(
+    path: OptionalPath = Field(
         description="The path.", validation_alias=AliasChoices("path", "dest", "name")
     )
     follow: bool = Field(False, description="Look at what a link points to.")
@@ -56,12 +66,12 @@ class StatArgs(Args):
     )
     get_mime: bool = Field(
         True,
-        description="Accepted for Ansible's sake; `mimetype` is not given.",
+        description="Give `mimetype` and `charset`, where the host has the program `file`.",
         validation_alias=AliasChoices("get_mime", "mime", "mime_type", "mime-type"),
     )
     get_attributes: bool = Field(
         True,
-        description="Accepted for Ansible's sake; `attributes` are not given.",
+        description="Give `attributes`, where the host has the program `lsattr`.",
         validation_alias=AliasChoices("get_attributes", "attr", "attributes"),
     )
 
@@ -78,18 +88,21 @@ def probe_script(args: StatArgs) -> str:
         f'then s=$({args.checksum_algorithm}sum < "$f"); printf \'%s\\0\' "${{s%% *}}"; '
         "else printf '\\0'; fi\n"
     )
+    mime = 'file --mime-type --mime-encoding -- "$f"' if args.get_mime else ":"
+    attributes = 'lsattr -vd -- "$f"' if args.get_attributes else ":"
     return (
-        f"{LOOK}{LINK}p={expanded(args.path)}\n"
+        f"{LOOK}{LINK}p={expanded(args.path or '')}\n"
         "case $p in -*) f=./$p;; *) f=$p;; esac\n"
         f"{follow}"
         'printf \'%s\\0\' "$p"; nb_look "$f"; nb_link "$f"\n'
         't=$(readlink -fn -- "$f"; echo x); printf \'%s\\0\' "${t%x}"\n'
         'for may in r w x; do if [ "-$may" "$f" ]; then printf 1; fi; printf "\\0"; done\n'
         + (checksum if args.get_checksum else "printf '\\0'\n")
+        + f"{mime} 2>/dev/null; printf '\\0'; {attributes} 2>/dev/null; printf '\\0'\n"
     )
 
 
-def read_stat(output: bytes) -> dict[str, Any]:
+def read_stat(output: bytes, args: StatArgs) -> dict[str, Any]:
     """The answer to `probe_script`, under Ansible's keys."""
     answer = Answer(output)
     path = answer.text()
@@ -103,7 +116,31 @@ def read_stat(output: bytes) -> dict[str, Any]:
         "writeable": writeable,
         "executable": executable,
         **({"checksum": checksum} if (checksum := answer.text()) else {}),
+        **mime_keys(answer.text(), asked=args.get_mime),
+        **attribute_keys(answer.text(), asked=args.get_attributes),
     }
+
+
+def mime_keys(said: str, *, asked: bool) -> dict[str, str]:
+    """`file`'s word on a file, under Ansible's keys."""
+    if not asked:
+        return {}
+    kind, _, charset = said.rpartition(":")[2].partition(";")
+    known = kind.strip() and "=" in charset
+    return {
+        "mimetype": kind.strip() if known else "unknown",
+        "charset": charset.split("=")[1].strip() if known else "unknown",
+    }
+
+
+def attribute_keys(said: str, *, asked: bool) -> dict[str, Any]:
+    """`lsattr`'s word on a file, under Ansible's keys."""
+    if not asked:
+        return {}
+    version, flags = [*said.split(), "", ""][:2] if said.strip() else (None, "")
+    flags = (flags or "").replace("-", "")
+    names = [_ATTRIBUTES[flag] for flag in flags if flag in _ATTRIBUTES]
+    return {"version": version, "attr_flags": flags, "attributes": names}
 
 
 def stat_keys(state: PathState, source: str) -> dict[str, Any]:
@@ -150,5 +187,7 @@ class StatAction:
 
     def run(self, args: StatArgs, ctx: ActionContext) -> Result:
         """One round trip."""
+        if args.path is None:
+            return Result(values={"stat": {"exists": False}})
         answer = must(ctx.probe(probe_script(args)), f"looking at {args.path}")
-        return Result(values={"stat": read_stat(answer.stdout)})
+        return Result(values={"stat": read_stat(answer.stdout, args)})
