@@ -142,11 +142,12 @@ def _nocobase(version: str) -> Image:
 
 
 def _sample(version: str) -> Image:
-    app = Layer("sample", recipes.SAMPLE, recipes.sample_files())
+    modules = Layer("sample-modules", recipes.SAMPLE_MODULES, recipes.sample_module_files())
+    app = Layer("sample", "true", recipes.sample_files())
     stamp = File(f"{version}\n")
     number = Layer(f"sample-{version}", "true", {f"{_WORKDIR}/VERSION": stamp})
     env = (f"PATH={_PATH}", "APP_ENV=production", "NOCOBASE_RUNNING_IN_DOCKER=true")
-    return Image(version, (base_layer(), app, number), env)
+    return Image(version, (base_layer(), modules, app, number), env)
 
 
 def _check(version: str) -> None:

@@ -87,7 +87,8 @@ tar --use-compress-program=zstd -xf "$BELOW" -C "$ROOT" --wildcards \\
 find "$ROOT{_APP}" -name package.json -exec sed -i 's/"{NOCOBASE_VERSION}"/"@VERSION@"/' {{}} +
 """
 
-SAMPLE = f"""\
+# A layer of its own: it alone needs the package registry.
+SAMPLE_MODULES = f"""\
 set -eu
 {_BOX_SETTINGS}
 mkdir -p "$ROOT{_APP}/storage"
@@ -113,12 +114,18 @@ def nocobase_next_files() -> Mapping[str, File]:
     }
 
 
+def sample_module_files() -> Mapping[str, File]:
+    """What says which packages the sample app stands on."""
+    names = ("package.json", "package-lock.json")
+    return {f"{_APP}/{name}": _file(f"sample/{name}") for name in names}
+
+
 def sample_files() -> Mapping[str, File]:
     """The sample app's source."""
     names = sorted(
         entry.name
         for entry in (resources.files(__package__) / "sample").iterdir()
-        if entry.name.endswith((".js", ".json"))
+        if entry.name.endswith(".js")
     )
     return {
         **{f"{_APP}/{name}": _file(f"sample/{name}") for name in names},

@@ -4,6 +4,7 @@ const { issue, matches, verify } = require("./passwords");
 const { SPLIT_AT, isSince } = require("./migrations");
 
 const BODY_LIMIT = 1 << 20;
+const BASIC_INFO = "/storages:getBasicInfo";
 
 class Refused extends Error {
   constructor(status, message, code) {
@@ -24,6 +25,21 @@ function createApi(app) {
     "GET /pm:list": (request) => currentUser(app, request).then(() => listPlugins(app)),
     "GET /applicationPlugins:list": (request) =>
       currentUser(app, request).then(() => listPlugins(app)),
+    "GET /applicationVersion:list": (request) =>
+      currentUser(app, request).then(() => app.database.query('SELECT * FROM "applicationVersion"')),
+    "GET /storages:list": (request) => currentUser(app, request).then(() => app.storages.list()),
+    [`GET ${BASIC_INFO}`]: async (request) => {
+      await currentUser(app, request);
+      return storageOf(app, request);
+    },
+    "POST /storages:create": async (request) => {
+      await currentUser(app, request);
+      return app.storages.create(await read(request));
+    },
+    "POST /storages:destroy": async (request) => {
+      await currentUser(app, request);
+      return app.storages.destroy(filterOf(request).name.$includes);
+    },
     "GET /notes": (request) => currentUser(app, request).then(() => listNotes(app)),
     "POST /notes": async (request) => {
       await currentUser(app, request);
@@ -36,7 +52,8 @@ function createApi(app) {
     if (!app.state.running) return answer(response, 503, { error: app.state.current });
     if (place === "/__health_check") return response.end("ok");
     if (pathname === "/") return response.end(`sample ${app.version}\n`);
-    const route = pathname.startsWith("/api/") && routes[`${request.method} ${place}`];
+    const action = place.startsWith(`${BASIC_INFO}/`) ? BASIC_INFO : place;
+    const route = pathname.startsWith("/api/") && routes[`${request.method} ${action}`];
     if (!route) return answer(response, 404, { errors: [{ message: "Not Found" }] });
     try {
       return answer(response, 200, { data: await route(request) });
@@ -119,6 +136,17 @@ async function addNote(app, { text = "" }) {
   const values = split ? [title, rest.join("\n")] : [String(text)];
   const [row] = await app.database.query(sql + app.database.returning, values);
   return { id: Number(row.id) };
+}
+
+function storageOf(app, request) {
+  const { pathname } = new URL(request.url, "http://app");
+  const found = app.storages.find(decodeURIComponent(pathname.split("/").pop()));
+  if (!found) throw new Refused(404, "Not Found");
+  return found;
+}
+
+function filterOf(request) {
+  return JSON.parse(new URL(request.url, "http://app").searchParams.get("filter"));
 }
 
 const noteColumns = (app) =>

@@ -5,8 +5,10 @@
 //   wrong-version       says that it is another version than it is
 //   slow-start=SECONDS  stays in its start-up state for so long
 //   hang                stays in its start-up state for ever
+//   no-adapters         is an image without the plugins of APPEND_PRESET_BUILT_IN_PLUGINS
+//   deaf                has them, and hears nothing of what other nodes tell
 const KNOWN =
-  /^(|die-at-start|die-in-migration|die-after-healthy|wrong-version|slow-start=\d+|hang)$/;
+  /^(|die-at-start|die-in-migration|die-after-healthy|wrong-version|slow-start=\d+|hang|no-adapters|deaf)$/;
 const DIES_AFTER_MS = 2000;
 
 function createFaults(wanted = "", log) {
@@ -17,6 +19,8 @@ function createFaults(wanted = "", log) {
     process.exit(1);
   };
   return {
+    deaf: fault === "deaf",
+    noAdapters: fault === "no-adapters",
     at(moment) {
       if (fault === "die-at-start" && moment === "start") die();
       if (fault === "die-in-migration" && moment === "migration") die();

@@ -21,6 +21,7 @@ const columns = ({ id, time, json }) => ({
   users: `"id" ${id}, "nickname" VARCHAR(255), "username" VARCHAR(255), "email" VARCHAR(255) UNIQUE, "password" VARCHAR(255)`,
   issuedTokens: `"id" ${id}, "jti" VARCHAR(255) NOT NULL, "userId" BIGINT NOT NULL`,
   notes: `"id" ${id}, "text" TEXT`,
+  storages: `"id" ${id}, "name" VARCHAR(255) UNIQUE, "type" VARCHAR(255), "default" BOOLEAN`,
 });
 
 async function installedVersion(database) {
@@ -47,6 +48,9 @@ async function install(database, app) {
       INIT_ROOT_EMAIL || "admin@nocobase.com",
       hash(INIT_ROOT_PASSWORD || "admin123"),
     ],
+  );
+  await database.query(
+    'INSERT INTO "storages" ("name", "type", "default") VALUES (\'local\', \'local\', TRUE)',
   );
   await record(database, app);
 }
@@ -86,7 +90,7 @@ async function record(database, app) {
     await database.query(
       'INSERT INTO "applicationPlugins" ("createdAt", "updatedAt", "name", "packageName", "version", ' +
         '"enabled", "installed", "builtIn") VALUES (?, ?, ?, ?, ?, TRUE, TRUE, TRUE)',
-      [now, now, name, `@nocobase/plugin-${name}`, app.version],
+      [now, now, name, name.includes("/") ? name : `@nocobase/plugin-${name}`, app.version],
     );
   }
   const values = [app.version, now, app.version];

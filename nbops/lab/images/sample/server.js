@@ -18,6 +18,7 @@ const { connect } = require("./database");
 const { createFaults } = require("./faults");
 const { createLog } = require("./log");
 const { State } = require("./state");
+const { createStorages } = require("./storages");
 const { install, installedVersion, upgrade } = require("./migrations");
 
 const DRAIN_MS = 8000;
@@ -36,12 +37,10 @@ const plugins = [
   "users",
   "workflow",
 ];
-plugins.push(
-  ...(env.APPEND_PRESET_BUILT_IN_PLUGINS || "")
-    .split(",")
-    .map((name) => name.trim())
-    .filter(Boolean),
-);
+const appended = (env.APPEND_PRESET_BUILT_IN_PLUGINS || "")
+  .split(",")
+  .map((name) => name.trim())
+  .filter(Boolean);
 
 async function main() {
   const processes =
@@ -50,6 +49,7 @@ async function main() {
   const log = createLog(os.hostname(), version);
   const faults = createFaults(env.SAMPLE_FAULT, log);
   const state = new State();
+  if (!faults.noAdapters) plugins.push(...appended);
   await log.event("starting");
   faults.at("start");
   const app = { env, version, plugins, log, faults, state, database: null };
@@ -86,6 +86,7 @@ async function start(app) {
       await new Promise((done) => setTimeout(done, PLUGIN_MS));
     }
     app.database = database;
+    app.storages = await createStorages(app, database);
     state.run();
     await log.event("started");
     faults.at("healthy");
@@ -138,6 +139,7 @@ function serve(app) {
       server.close(done);
       server.closeIdleConnections();
     });
+    if (app.storages) app.storages.close();
     if (app.database) await app.database.close();
     app.log.say("stopped");
     process.exit(0);
