@@ -3,114 +3,99 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
+from nbops.engine.cursor import Cursor, Frame
 from nbops.engine.hosts import Hosts
+from nbops.engine.program import Body, Item, Step
 from nbops.engine.variables import PlayVariables
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a host left the ordinary way.
-
-    `guarded`: a `rescue` around the task may bring it back. `beyond_rescue`: the nearest one
-    is passed over, as it is in Ansible for the hosts on which a failed `run_once` did not run.
-    """
-
-    task: str
-    result: dict[str, Any]
-    guarded: bool = False
-    beyond_rescue: bool = False
 
 
 @dataclass
 class Batch:
     """The hosts that go through a play together.
 
-    A failed host can be rescued; an unreachable one only where the block says so; an ended
-    one is done with the play. `over` ends the play for all, `fatal` the whole run.
+    `failed` are those whose failure nothing took back (and those that another's failure
+    ended), `unreachable` those that are left alone from then on, `removed` what
+    `ansible_play_hosts` has no more (a host is in it once for each failure that was not
+    rescued). `broken` ends the run after this play, `ended` the play's further batches.
     """
 
     hosts: tuple[str, ...]
     states: Hosts
     play: PlayVariables
     max_fail_percentage: float | None = None
-    earlier: int = 0
-    failed: dict[str, Failure] = field(default_factory=dict)
-    unreachable: dict[str, Failure] = field(default_factory=dict)
-    ended: set[str] = field(default_factory=set)
-    marked: set[str] = field(default_factory=set)
-    over: bool = False
+    unreachable: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+    removed: list[str] = field(default_factory=list)
+    cursors: dict[str, Cursor] = field(default_factory=dict)
+    broken: bool = False
+    ended: bool = False
 
-    def live(self, hosts: Iterable[str]) -> list[str]:
-        """Those of `hosts` that go on, in their order."""
-        if self.over:
-            return []
-        return [
-            host
-            for host in hosts
-            if host not in self.failed and host not in self.unreachable and host not in self.ended
-        ]
+    def begin(self, items: Sequence[Item], facts: Step | None = None) -> None:
+        """Every host stands before the first of these steps; `facts` comes before them."""
+        body = Body(tuple(items))
+        self.cursors = {host: Cursor(Frame(body), facts) for host in self.hosts}
 
-    def fail(self, host: str, failure: Failure) -> None:
-        """Take a host off the ordinary way."""
-        self.failed[host] = failure
+    @property
+    def left(self) -> list[str]:
+        """The hosts that can be reached, failed ones too, in their order."""
+        return [host for host in self.hosts if host not in self.unreachable]
 
-    def fail_others(self, task: str, why: str, *, beyond_rescue: bool) -> None:
-        """Take all further hosts off the way because of another one's failure."""
-        for host in self.live(self.hosts):
-            result = {"changed": False, "failed": True, "msg": why}
-            self.failed[host] = Failure(task, result, beyond_rescue=beyond_rescue)
-            self.marked.add(host)
-
-    def rescue(self, hosts: Iterable[str], *, unreachable: bool) -> list[str]:
-        """Put failed hosts (and unreachable ones, when asked) back; gives those that were."""
-        back = []
-        for host in hosts:
-            failure = self.failed.get(host)
-            if failure is not None and failure.beyond_rescue:
-                self.failed[host] = replace(failure, beyond_rescue=False)
-                continue
-            if failure is not None:
-                del self.failed[host]
-            elif unreachable:
-                failure = self.unreachable.pop(host, None)
-            if failure is None:
-                continue
-            state = self.states[host]
-            state.set["ansible_failed_task"] = {"name": failure.task}
-            state.set["ansible_failed_result"] = failure.result
-            back.append(host)
-        return back
-
-    def clear_errors(self) -> None:
-        """Forgive what failed: those hosts are done with this play, and in the next again."""
-        self.ended |= self.lost
-        self.failed.clear()
-        self.unreachable.clear()
-
-    def hold(self, hosts: Iterable[str]) -> dict[str, Failure]:
-        """Let failed hosts go on for a while (`always`, forced handlers); gives what to put
-        back."""
-        return {host: self.failed.pop(host) for host in hosts if host in self.failed}
-
-    def put_back(self, held: dict[str, Failure]) -> None:
-        """Take the hosts off the way again that were held; a new failure stays."""
-        for host, failure in held.items():
-            self.failed.setdefault(host, failure)
+    @property
+    def stuck(self) -> set[str]:
+        """Hosts that failed and that nothing rescued."""
+        return {host for host in self.cursors if self.cursors[host].failed}
 
     @property
     def lost(self) -> set[str]:
-        """Hosts that failed or are unreachable."""
-        return self.failed.keys() | self.unreachable.keys()
+        """Hosts that failed for good or are unreachable."""
+        return self.stuck | (self.unreachable & set(self.hosts))
 
+    def fail(self, host: str) -> None:
+        """A failure of a host, or one that counts for it."""
+        cursor = self.cursors.get(host)
+        if cursor is not None:
+            cursor.fail()
+        self.removed.append(host)
+
+    def fail_others(self, hosts: Iterable[str], failed: Iterable[str]) -> None:
+        """The failure of some ends the way of the others among these hosts."""
+        for host in hosts:
+            if host not in failed:
+                self.failed.add(host)
+                self.fail(host)
+
+    def rescued(self, host: str) -> None:
+        """A `rescue` takes the host's last failure."""
+        if host in self.removed:
+            self.removed.remove(host)
+
+    def lose(self, host: str) -> None:
+        """The host cannot be reached."""
+        self.unreachable.add(host)
+        self.removed.append(host)
+
+    def end(self, hosts: Iterable[str]) -> None:
+        """These hosts are done with the play."""
+        for host in hosts:
+            self.cursors[host].end()
+            self.removed.append(host)
+
+    def clear_errors(self) -> None:
+        """Forgive all failures; who can be reached again goes on where it stopped."""
+        for host in self.hosts:
+            self.failed.discard(host)
+            self.unreachable.discard(host)
+            self.cursors[host].root.clear()
+
+    @property
     def beyond_limit(self) -> bool:
         """Whether more hosts have failed for good than `max_fail_percentage` allows."""
-        if self.max_fail_percentage is None:
+        if self.max_fail_percentage is None or not self.hosts:
             return False
-        failed = sum(not failure.guarded for failure in self.failed.values()) + self.earlier
-        return failed * 100 / len(self.hosts) > self.max_fail_percentage
+        return len(self.failed) / len(self.hosts) > self.max_fail_percentage / 100
 
 
 def batches(hosts: Sequence[str], serial: Any) -> list[tuple[str, ...]]:

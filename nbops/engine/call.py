@@ -87,8 +87,8 @@ class Call:
 
     def false_condition(self, variables: Variables) -> tuple[Any] | None:
         """The first condition that does not hold, in a tuple (it may be None); else None."""
-        for condition in self.scope.conditions:
-            if not self.parts.templar.condition(condition, variables, self.task.place):
+        for condition, place in self.scope.conditions:
+            if not self.parts.templar.condition(condition, variables, place):
                 return (condition,)
         return None
 
@@ -151,13 +151,17 @@ class Call:
 
 @dataclass
 class StepResult:
-    """What one item came to: the registered data, and what the action gave beside it."""
+    """What one item came to: the registered data, and what the action gave beside it.
+
+    `ignored`: its failure counts as none.
+    """
 
     data: dict[str, Any]
     facts: Mapping[str, Any] = field(default_factory=dict)
     directive: Directive | None = None
     loop_values: Mapping[str, Any] = field(default_factory=dict)
     delegate: str = ""
+    ignored: bool = False
 
 
 def task_name(task: Task) -> str:

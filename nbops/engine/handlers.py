@@ -1,58 +1,73 @@
-"""Handlers: who was notified of what."""
+"""Handlers: who was notified of what, and which handlers that calls for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from nbops.base.errors import UsageError
 from nbops.base.yamlpos import did_you_mean
-from nbops.runbook.model import Block, Node, Task
-
-
-def tasks_of(nodes: Sequence[Node]) -> Iterator[Task]:
-    """All tasks of some nodes, those in blocks too, in order."""
-    for node in nodes:
-        if isinstance(node, Block):
-            yield from tasks_of((*node.block, *node.rescue, *node.always))
-        else:
-            yield node
+from nbops.engine.program import Step
 
 
 class Handlers:
-    """The handlers of a play and the hosts that notified each.
+    """The handlers of a play. A notice is kept as it was given, and means the handlers that
+    bear its name when the host flushes.
 
     `names` maps a handler's path to its evaluated name.
     """
 
-    def __init__(self, nodes: Sequence[Node], names: Mapping[str, str]) -> None:
-        self.tasks = tuple(tasks_of(nodes))
+    def __init__(self, steps: Sequence[Step], names: Mapping[str, str]) -> None:
+        self.steps = tuple(steps)
         self._names = names
-        self._notified: dict[str, dict[str, None]] = {}
+        self._notices: dict[str, dict[str, None]] = {}
+        self._called: dict[Step, dict[str, None]] = {}
 
-    def notify(self, name: str, hosts: Sequence[str]) -> None:
-        """Note that these hosts call for every handler of this name or topic.
+    def notify(self, notice: str, host: str, *, now: bool = False) -> None:
+        """Keep a notice; `now`, while the host runs handlers, it calls for them at once.
 
-        As in Ansible a name means the last handler that bears it, a topic all that listen.
-        Raises UsageError when there is none.
+        Raises UsageError when no handler bears this name or listens to it.
         """
-        named = [task for task in self.tasks if self._names.get(task.path) == name][-1:]
-        found = named or [task for task in self.tasks if name in task.listen]
-        found += [task for task in self.tasks if name in task.listen and task not in found]
+        found = self._meant(notice)
         if not found:
-            known = [*self._names.values(), *(topic for one in self.tasks for topic in one.listen)]
-            raise UsageError(f"no handler is called `{name}`", hint=did_you_mean(name, known))
-        for task in found:
-            self._notified.setdefault(task.path, {}).update(dict.fromkeys(hosts))
+            topics = (topic for step in self.steps for topic in step.task.listen)
+            known = [*self._names.values(), *topics]
+            raise UsageError(f"no handler is called `{notice}`", hint=did_you_mean(notice, known))
+        if now:
+            self.call(found, [host])
+        else:
+            self._notices.setdefault(host, {})[notice] = None
 
-    def take(self, task: Task, hosts: Sequence[str]) -> list[str]:
-        """The hosts among `hosts` that notified this handler; they are no longer noted."""
-        noted = self._notified.get(task.path, {})
-        due = [host for host in hosts if host in noted]
-        for host in due:
-            del noted[host]
-        return due
+    def flush(self, host: str) -> None:
+        """Call for the handlers that the host's notices mean."""
+        for notice in self._notices.pop(host, {}):
+            self.call(self._meant(notice), [host])
 
-    @property
-    def any_due(self) -> bool:
-        """Whether any handler is yet to run."""
-        return any(self._notified.values())
+    def call(self, steps: Sequence[Step], hosts: Sequence[str]) -> None:
+        """These handlers are to run on these hosts."""
+        for step in steps:
+            self._called.setdefault(step, {}).update(dict.fromkeys(hosts))
+
+    def called(self, host: str) -> frozenset[Step]:
+        """The handlers that are to run on a host."""
+        return frozenset(step for step, hosts in self._called.items() if host in hosts)
+
+    def due(self, host: str) -> bool:
+        """Whether a flush on this host would do anything."""
+        return host in self._notices or bool(self.called(host))
+
+    def done(self, step: Step, hosts: Sequence[str]) -> None:
+        """This handler has run on these hosts."""
+        called = self._called.get(step, {})
+        for host in hosts:
+            called.pop(host, None)
+
+    def _meant(self, notice: str) -> list[Step]:
+        """As in Ansible: of several handlers of one name the first, and all that listen."""
+        found = [one for one in self.steps if self._names.get(one.task.path) == notice][:1]
+        seen: set[str] = set()
+        for step in self.steps:
+            name = self._names.get(step.task.path, "")
+            if notice in step.task.listen and name not in seen:
+                seen |= {name} if name else set()
+                found.append(step)
+        return found

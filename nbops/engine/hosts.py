@@ -14,15 +14,13 @@ class HostState:
     """One host in a run.
 
     `facts` are what the host said of itself, `set` what `register` and `set_fact` made: both
-    are data and never rendered. `gone` hosts failed or are unreachable: no later play has
-    them.
+    are data and never rendered.
     """
 
     name: str
     facts: dict[str, Any] = field(default_factory=dict)
     set: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(RECAP, 0))
-    gone: bool = False
 
     def count(self, *names: str) -> None:
         """Add one to each of these counts of the recap."""

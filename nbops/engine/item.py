@@ -19,6 +19,7 @@ from nbops.base.errors import (
     NbopsError,
     UsageError,
 )
+from nbops.base.events import Status
 from nbops.base.ids import StepId
 from nbops.base.retry import Deadline, RetryPolicy
 from nbops.base.secret import Secret
@@ -35,6 +36,8 @@ from nbops.runbook.model import retry_policy
 from nbops.runbook.values import OMIT
 
 FAILURES = (ActionFailed, DeadlineExceeded, JobLost, UsageError)
+
+LOOP_NAMES = ("ansible_loop", "ansible_loop_var", "ansible_index_var")
 
 # Actions whose author says with `changed_when: false` that nothing is changed.
 _PROMISES = frozenset({"command", "shell", "script"})
@@ -58,6 +61,14 @@ class Item:
 
     def run(self) -> StepResult:
         """Do it. Raises only what ends the whole run."""
+        step = self._outcome()
+        try:
+            step.ignored = ignores(self._call, self._variables, outcomes.status_of(step.data))
+        except FAILURES as error:
+            step.data = outcomes.failure(told(error))
+        return step
+
+    def _outcome(self) -> StepResult:
         self._parts.stop.check()
         try:
             return self._do()
@@ -67,14 +78,19 @@ class Item:
         except FAILURES as error:
             return StepResult(outcomes.failure(told(error)), delegate=self._delegate)
 
-    def label(self) -> Any:
-        """What the item is called in the output."""
-        label = self._task.loop_control.label
+    def label(self, step: StepResult) -> Any:
+        """What the item is called in the output, its result at hand; one that cannot be had
+        is a failure of the item."""
+        label, register = self._task.loop_control.label, self._task.register
         if label is None:
             return self._item
+        seen = {register: step.data} if register else {}
+        variables = self._variables.with_layer(Layer("this result", seen, template=False))
         try:
-            return self._render(label)
-        except ActionFailed:
+            return self._parts.templar.render(label, variables, self._task.place)
+        except ActionFailed as error:
+            step.data |= {"failed": True, "msg": f"loop_control.label: {told(error)}"}
+            step.ignored = ignores(self._call, self._variables, Status.FAILED)
             return label
 
     def _do(self) -> StepResult:
@@ -91,9 +107,7 @@ class Item:
 
         def attempt(number: int) -> StepResult:
             self._attempt = number
-            step = self._once(action)
-            step.data["attempts"] = number
-            return step
+            return self._once(action)
 
         def good(step: StepResult) -> bool:
             if self._holds(step, conditions):
@@ -104,8 +118,10 @@ class Item:
             return False
 
         step, _ = policy.until(good, attempt, self._parts.stop)
-        if not self._holds(step, conditions):
+        if policy.attempts > 1 and not self._holds(step, conditions):
             step.data["failed"] = True
+            if self._task.retry is None:
+                step.data["attempts"] = policy.attempts - 1  # as in Ansible: without the first
         return step
 
     def _settle(self, action: Action[Any]) -> None:
@@ -133,8 +149,12 @@ class Item:
     def _holds(self, step: StepResult, conditions: tuple[Any, ...]) -> bool:
         if not conditions:
             return not step.data.get("failed")
+        return self._all(conditions, "until")
+
+    def _all(self, conditions: tuple[Any, ...], keyword: str) -> bool:
+        place = self._call.scope.place(keyword)
         condition = self._parts.templar.condition
-        return all(condition(one, self._seen, self._task.place) for one in conditions)
+        return all(condition(one, self._seen, place) for one in conditions)
 
     def _policy(self) -> tuple[RetryPolicy | None, tuple[Any, ...]]:
         """How often to try, and the conditions that end it; None when it is done once.
@@ -152,7 +172,8 @@ class Item:
             return None, ()
         retries = 3 if task.retries is None else int(self._render(task.retries))
         delay = 5.0 if task.delay is None else float(self._render(task.delay))
-        return RetryPolicy(attempts=max(retries, 0) + 1, delay=max(delay, 0.0)), task.until
+        delay = delay if delay >= 0 else 1.0
+        return RetryPolicy(attempts=max(retries, 0) + 1, delay=delay), task.until
 
     def _once(self, action: Action[Any]) -> StepResult:
         context = self._context(action)
@@ -161,6 +182,8 @@ class Item:
         except FAILURES as error:
             result = Result(failed=True, msg=told(error))
         data = outcomes.registered(result)
+        if self._attempts > 1:
+            data["attempts"] = self._attempt
         self._judge(data)
         if context.diff and (diff := outcomes.diff_text(result.diff)):
             data["diff"] = diff
@@ -188,17 +211,16 @@ class Item:
             self._seen = self._variables.with_layer(this)
         if data.get("skipped"):
             return
-        condition = self._parts.templar.condition
+        keyword = "changed_when"
         try:
-            if task.changed_when is not None:
-                data["changed"] = all(
-                    condition(one, self._seen, task.place) for one in task.changed_when
-                )
-            if task.failed_when is not None:
-                failed = all(condition(one, self._seen, task.place) for one in task.failed_when)
+            if task.changed_when:
+                data["changed"] = self._all(task.changed_when, keyword)
+            keyword = "failed_when"
+            if task.failed_when:
+                failed = self._all(task.failed_when, keyword)
                 data["failed_when_result"] = data["failed"] = failed
         except ActionFailed as error:
-            data |= {"failed": True, "msg": told(error)}
+            data |= {"failed": True, "msg": told(error), f"{keyword}_result": told(error)}
 
     def _arguments(self, action: Action[Any]) -> Any:
         task = self._task
@@ -287,19 +309,28 @@ class Item:
         return merged
 
     def _delegated(self) -> str:
-        name = self._render(self._call.scope.delegate_to)
+        name = self._render(self._call.scope.pick("delegate_to"))
         return "" if name is None else str(name)
 
     def _loop_values(self) -> Mapping[str, Any]:
         control = self._task.loop_control
-        index = {control.index_var: self._index} if control.index_var else {}
-        return {control.loop_var: self._item, **index}
+        names = (control.loop_var, control.index_var, *LOOP_NAMES)
+        return {name: self._variables[name] for name in names if name and name in self._variables}
 
     def _progress(self, message: str) -> None:
         self._call.progress(message, self._attempt, self._attempts)
 
     def _render(self, value: Any) -> Any:
         return self._parts.templar.render(value, self._variables, self._task.place)
+
+
+def ignores(call: Call, variables: Variables, status: Status) -> bool:
+    """Whether a failure of this kind counts as none."""
+    keyword = {Status.FAILED: "ignore_errors", Status.UNREACHABLE: "ignore_unreachable"}.get(status)
+    if keyword is None:
+        return False
+    written, place = call.scope.pick(keyword), call.scope.place(keyword)
+    return flag(call.parts.templar.render(written, variables, place))
 
 
 def told(error: NbopsError) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from nbops.actions.api import Diff, Directive, Result
 from nbops.base.events import Status
 from nbops.base.secret import MASK, Secret
+from nbops.runbook.model import Task
 
 CENSORED = (
     "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
@@ -56,7 +57,8 @@ class TaskOutcome:
     def counts(self, *, rescued: bool = False) -> tuple[str, ...]:
         """The counts of the recap that this adds one to, as Ansible counts.
 
-        A failure that a `rescue` takes counts as rescued; an include as one for each file.
+        A failure that a `rescue` takes counts as rescued; an include is counted where its file is
+        read.
         """
         changed = ("changed",) if self.changed else ()
         if self.status is Status.FAILED and not self.ignored:
@@ -67,7 +69,7 @@ class TaskOutcome:
             return ("skipped",)
         if self.ignored:
             return ("ok", "ignored", *changed)
-        return ("ok",) * len(self.includes) if self.includes else ("ok", *changed)
+        return () if self.includes else ("ok", *changed)
 
 
 def registered(result: Result) -> dict[str, Any]:
@@ -86,6 +88,23 @@ def registered(result: Result) -> dict[str, Any]:
     return data
 
 
+def failed_task(task: Task) -> dict[str, Any]:
+    """What `ansible_failed_task` gives: the task as it was written."""
+    kept = {
+        "name": str(task.name or ""),
+        "action": task.action,
+        "args": dict(task.args),
+        "tags": list(task.tags),
+        "when": list(task.when),
+        "loop": task.loop,
+        "register": task.register,
+        "delegate_to": task.delegate_to,
+        "notify": list(task.notify),
+        "vars": dict(task.vars),
+    }
+    return without_secrets(kept)  # type: ignore[no-any-return]
+
+
 def failure(message: str, **further: Any) -> dict[str, Any]:
     """What `register` gives of a task that could not be done."""
     return {"changed": False, "failed": True, "msg": message, **further}
@@ -95,7 +114,6 @@ def skip(condition: Any) -> dict[str, Any]:
     """What `register` gives of a task whose condition was false."""
     return {
         "changed": False,
-        "failed": False,
         "skipped": True,
         "skip_reason": "Conditional result was False",
         "false_condition": condition,
@@ -118,7 +136,6 @@ def of_loop(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if not items:
         return {
             "changed": False,
-            "failed": False,
             "skipped": True,
             "skipped_reason": "No items in the list",
             "results": [],
@@ -126,13 +143,13 @@ def of_loop(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     data: dict[str, Any] = {
         "results": list(items),
         "changed": any(item.get("changed") for item in items),
-        "failed": any(item.get("failed") for item in items),
+        "skipped": all(item.get("skipped") for item in items),
         "msg": "All items completed",
     }
-    if all(item.get("skipped") for item in items):
-        data |= {"skipped": True, "msg": "All items skipped"}
-    if data["failed"]:
-        data["msg"] = "One or more items failed"
+    if data["skipped"]:
+        data["msg"] = "All items skipped"
+    if any(item.get("failed") for item in items):
+        data |= {"failed": True, "msg": "One or more items failed"}
     if any(item.get("unreachable") for item in items):
         data["unreachable"] = True
     return data

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from nbops.base.errors import Place
 from nbops.runbook.expr import Layer
 from nbops.runbook.model import Block, Common, Play, Task
 
@@ -14,18 +15,24 @@ from nbops.runbook.model import Block, Common, Play, Task
 class Scope:
     """The play and blocks around a task, the outermost first.
 
-    `extra` are variables that come with an include (its own `vars`, its loop's item).
-    `guarded` tells whether a `rescue` further out would take a failure here.
+    `extra` are variables that come with an include (its own `vars`, its loop's item), each
+    with the number of those around that it wins over. `guarded` tells whether a `rescue`
+    further out would take a failure here.
     """
 
     around: tuple[Common, ...]
-    extra: tuple[Layer, ...] = ()
+    extra: tuple[tuple[int, Layer], ...] = ()
     handler: bool = False
     guarded: bool = False
 
-    def enter(self, inner: Common, *layers: Layer) -> Scope:
-        """The scope within `inner`, with further variables when it brings some."""
-        return replace(self, around=(*self.around, inner), extra=(*self.extra, *layers))
+    def enter(self, inner: Common) -> Scope:
+        """The scope within `inner`."""
+        return replace(self, around=(*self.around, inner))
+
+    def bring(self, layers: Sequence[Layer]) -> Scope:
+        """The same with further variables, which win over those of all around."""
+        more = tuple((len(self.around), layer) for layer in layers if layer.values)
+        return replace(self, extra=(*self.extra, *more))
 
     @property
     def play(self) -> Play:
@@ -38,16 +45,23 @@ class Scope:
     def pick(self, keyword: str) -> Any:
         """The value of an inherited keyword: the innermost that is written; else None."""
         for one in reversed(self.around):
-            value = getattr(one, keyword)
+            value = getattr(one, keyword, None)
             if value is not None:
                 return value
         return None
 
+    def place(self, keyword: str) -> Place | None:
+        """Where the innermost value of a keyword stands; the task's place when nowhere."""
+        for one in reversed(self.around):
+            if keyword in one.places:
+                return one.places[keyword]
+        return self.around[-1].place
+
     @property
-    def conditions(self) -> tuple[Any, ...]:
-        """All conditions that must hold, those of the blocks around it first."""
+    def conditions(self) -> tuple[tuple[Any, Place | None], ...]:
+        """All conditions that must hold and where they stand, those of the blocks first."""
         return tuple(
-            condition
+            (condition, one.places.get("when", one.place))
             for one in self.around
             if isinstance(one, Block | Task)
             for condition in one.when
@@ -66,26 +80,18 @@ class Scope:
         )
 
     @property
-    def delegate_to(self) -> Any:
-        """The innermost `delegate_to`, as written; else None."""
-        for one in reversed(self.around):
-            if isinstance(one, Block | Task) and one.delegate_to is not None:
-                return one.delegate_to
-        return None
-
-    @property
     def tags(self) -> frozenset[str]:
         """The tags of the task and of all around it."""
         return frozenset(tag for one in self.around for tag in one.tags)
 
     def inner_layers(self) -> list[Layer]:
         """The variables of blocks, includes and the task, the play's left out."""
-        written = [
-            Layer(f"vars of {_called(one)}", one.vars, template=True)
-            for one in self.around[1:]
-            if one.vars
-        ]
-        return [*self.extra, *written]
+        found: list[Layer] = []
+        for depth, one in enumerate(self.around):
+            if depth and one.vars:
+                found.append(Layer(f"vars of {_called(one)}", one.vars, template=True))
+            found += [layer for wins, layer in self.extra if wins == depth + 1]
+        return found
 
 
 def _called(one: Common) -> str:

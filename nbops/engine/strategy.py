@@ -1,7 +1,7 @@
 """The linear strategy: each task on all hosts of the batch, then the next one.
 
-Blocks are walked with sets of hosts: those that fail leave the block's tasks, go through
-`rescue` together, and `always` has all that can be reached.
+Every host has a cursor of its own; a task runs on all hosts whose next one it is. The hosts
+that go another way (`rescue`, handlers, an include of their own) wait for each other.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ from typing import Protocol
 
 from nbops.actions.api import MarkMaintenance, Meta
 from nbops.base.errors import ActionFailed
-from nbops.base.events import MaintenanceMark, PhaseStarted, Status, TaskStarted
-from nbops.engine.batch import Batch, Failure
+from nbops.base.events import MaintenanceMark, PhaseStarted, Status, StepEnded, TaskStarted
+from nbops.engine.batch import Batch
 from nbops.engine.call import Call, Parts, task_name
+from nbops.engine.cursor import Cursor
 from nbops.engine.handlers import Handlers
-from nbops.engine.outcome import Included, TaskOutcome
+from nbops.engine.outcome import Included, TaskOutcome, failed_task
+from nbops.engine.program import Body, Item, Step, build, steps_of
 from nbops.engine.scope import Scope, flag, selected
 from nbops.engine.task import run_task
 from nbops.runbook.expr import Layer
 from nbops.runbook.model import Block, Common, Node, Task
 
 _FAREWELL = 5.0  # seconds given to the hosts of a wave when the user ends the run at once
+_META_OF_EACH = frozenset({"noop", "reset_connection", "end_host", "flush_handlers"})
 
 
 class Loader(Protocol):
@@ -53,7 +56,7 @@ class Choice:
 
 @dataclass
 class Linear:
-    """Walks the nodes of a play with the hosts of a batch."""
+    """Walks a play with the hosts of a batch."""
 
     parts: Parts
     batch: Batch
@@ -63,60 +66,73 @@ class Linear:
     workers: ThreadPoolExecutor
     choice: Choice = field(default_factory=Choice)
     phase: str = ""
-    started: bool = True
     first_pass: int = 1
     _passes: dict[str, int] = field(default_factory=dict)
+    _entered: dict[Body, set[str]] = field(default_factory=dict)
 
     def nodes(self, nodes: Sequence[Node], hosts: Sequence[str], scope: Scope) -> None:
-        """Run nodes one after the other on those of `hosts` that are still live."""
-        for node in nodes:
-            live = self.batch.live(hosts)
-            if not live or self.batch.over:
-                return
-            if isinstance(node, Block):
-                self._block(node, live, scope.enter(node))
-            else:
-                self._task(node, live, scope.enter(node))
+        """Run nodes one after the other on `hosts`; the batch tells who failed."""
+        self.batch.hosts = tuple(hosts)
+        items = build(nodes, scope, self.chosen)
+        self.batch.begin(items)
+        self.run(items)
 
-    def flush(self, scope: Scope, *, forced: bool = False) -> None:
-        """Run the handlers that were notified, in the order in which they are written."""
-        handling = replace(scope, handler=True)
-        for task in self.handlers.tasks:
-            hosts = self.batch.hosts
-            due = self.handlers.take(task, hosts if forced else self.batch.live(hosts))
-            if due and not self.batch.over:
-                held = self.batch.hold(due)
-                self._task(task, due, handling.enter(task))
-                self.batch.put_back(held)
+    def chosen(self, scope: Scope) -> bool:
+        """Whether the user wants what stands in this scope, by its tags."""
+        return scope.handler or selected(scope.tags, self.choice.tags, self.choice.skip_tags)
 
-    def _block(self, block: Block, hosts: list[str], scope: Scope) -> None:
-        if block.rollback:
-            self.undo.note(block, scope, hosts, self.batch)
-        self._enter_phase(block)
-        self.nodes(block.block, hosts, replace(scope, guarded=scope.guarded or bool(block.rescue)))
-        if block.rescue:
-            back = self.batch.rescue(hosts, unreachable=block.rescue_unreachable)
-            if back:
-                self.nodes(block.rescue, back, scope)
-        if block.always:
-            held = self.batch.hold(hosts)
-            self.nodes(block.always, hosts, scope)
-            self.batch.put_back(held)
+    def run(self, items: Sequence[Item], facts: Step | None = None) -> None:
+        """Take every host of the batch through these steps, as its cursor leads it."""
+        steps = [*([facts] if facts else []), *steps_of(items)]
+        at = 0
+        while True:
+            left = self.batch.left
+            step, at, hosts = self._next(steps, at, left)
+            if step is None:
+                break
+            if _meta_of(step.task) == "flush_handlers":
+                steps[at:at] = self.handlers.steps
+            included = self._step(step, hosts, left)
+            steps[at:at] = steps_of(included)
+            if self.batch.broken and len(self.batch.failed) >= len(left):
+                break
+        for host in self.batch.left:
+            self._advance(self.batch.cursors[host], host)
 
-    def _task(self, task: Task, hosts: list[str], scope: Scope) -> None:
-        if not self._chosen(task, scope):
-            return
-        self._enter_phase(task)
-        variables = self.parts.store.of_task(hosts[0], scope, self.batch.play)
-        task = self._named(task, scope, hosts[0])
-        once = flag(self.parts.templar.render(scope.pick("run_once"), variables)) or self._is_once(
-            task
-        )
+    def _next(
+        self, steps: Sequence[Step], at: int, left: Sequence[str]
+    ) -> tuple[Step | None, int, list[str]]:
+        """The next step in their order that is some host's next, where it stands, and those
+        hosts, who have gone on to it."""
+        ahead = {}
+        for host in left:
+            cursor = self.batch.cursors[host].copy()
+            step = self._advance(cursor, host)
+            if step is not None:
+                ahead[host] = cursor, step
+        wanted = {step for _, step in ahead.values()}
+        for number in (*range(at, len(steps)), *range(at)):
+            if steps[number] in wanted:
+                hosts = [host for host in ahead if ahead[host][1] is steps[number]]
+                for host in hosts:
+                    self.batch.cursors[host] = ahead[host][0]
+                return steps[number], number + 1, hosts
+        return None, at, []
+
+    def _step(self, step: Step, hosts: list[str], left: Sequence[str]) -> Sequence[Item]:
+        """One step on its hosts, and all that comes of it; gives the steps to be included."""
+        scope = step.scope
+        self._enter_blocks(hosts)
+        self._enter_phase(step.task)
+        task = self._named(step.task, scope, hosts[0])
+        meta = _meta_of(task)
+        shared = meta is None and self._flag("run_once", scope, hosts[0])
+        once = shared or (meta not in _META_OF_EACH if meta else self._is_once(task))
         acting = hosts[:1] if once else hosts
         if task.rollback and not self.parts.check:
             self.undo.note(task, scope, acting, self.batch)
         calls = self._calls(task, acting, scope)
-        if task.action != "meta" and any(call.recalled() is None for call in calls):
+        if meta is None and any(call.recalled() is None for call in calls):
             self.parts.emit(
                 TaskStarted(
                     step=task.path,
@@ -128,15 +144,18 @@ class Linear:
                 )
             )
         results = self._wave(calls)
+        if scope.handler:
+            self.handlers.done(step, self.batch.hosts if once else acting)
         for outcome in results:
-            self._take(outcome, task, scope, self._sharers() if once else [outcome.host])
-        self._includes(task, results, scope, hosts if once else None)
-        self._directives(results, scope)
-        self._limits(task, results, scope, once=once)
+            self._take(outcome, task, scope, shared=shared)
+        included = self._includes(step, task, results)
+        self._directives(results)
+        self._limits(results, scope, left, once=once)
+        return included
 
-    def _sharers(self) -> list[str]:
-        """The hosts that a result of `run_once` is for: all but the unreachable ones."""
-        return [host for host in self.batch.hosts if host not in self.batch.unreachable]
+    def _flag(self, keyword: str, scope: Scope, host: str) -> bool:
+        variables = self.parts.store.of_task(host, scope, self.batch.play)
+        return flag(self.parts.templar.render(scope.pick(keyword), variables, scope.place(keyword)))
 
     def _is_once(self, task: Task) -> bool:
         return self.parts.actions.action(task.action).spec.once
@@ -170,105 +189,167 @@ class Linear:
             raise
         return [future.result() for future in futures]
 
-    def _take(self, outcome: TaskOutcome, task: Task, scope: Scope, sharers: Sequence[str]) -> None:
+    def _take(self, outcome: TaskOutcome, task: Task, scope: Scope, *, shared: bool) -> None:
         """Count an outcome, and keep what it gives: registered values, facts, notices."""
+        host, batch = outcome.host, self.batch
+        cursor = batch.cursors[host]
+        rescuing = cursor.rescuing
+        if outcome.status is Status.UNREACHABLE and not outcome.ignored:
+            rescuing = self._take_unreachable(host)
+        elif outcome.failed and not outcome.ignored:
+            for one in batch.left if shared else [host]:
+                batch.fail(one)
+            if cursor.failed and self._advance(cursor.copy(), host) is None:
+                batch.failed.add(host)
+        elif outcome.changed:
+            self._notify(outcome, task, scope)
+        lost = outcome.status in {Status.FAILED, Status.UNREACHABLE} and not outcome.ignored
+        if lost and rescuing:
+            batch.rescued(host)
+            batch.states[host].set["ansible_failed_task"] = failed_task(task)
+            batch.states[host].set["ansible_failed_result"] = outcome.registered
+        if task.action != "meta" or lost:
+            batch.states[host].count(*outcome.counts(rescued=rescuing))
+        self._keep(outcome, task, batch.left if shared else [host])
+
+    def _take_unreachable(self, host: str) -> bool:
+        """Leave a host alone, unless a block around asks for its rescue; gives whether."""
+        for frame in reversed(self.batch.cursors[host].within):
+            node = frame.body.node
+            if node is not None and node.rescue_unreachable and frame.part.value == "block":
+                self.batch.cursors[host].fail_towards(frame.body)
+                self.batch.removed.append(host)
+                return True
+        self.batch.lose(host)
+        return False
+
+    def _advance(self, cursor: Cursor, host: str) -> Step | None:
+        return cursor.next(self.handlers.called(host), due=self.handlers.due(host))
+
+    def _keep(self, outcome: TaskOutcome, task: Task, hosts: Sequence[str]) -> None:
         states = self.batch.states
-        if task.action != "meta":
-            states[outcome.host].count(*outcome.counts(rescued=scope.guarded))
-        for host in sharers:
+        for host in hosts:
             if task.register:
                 states[host].set[task.register] = outcome.registered
-            states[outcome.fact_host or host].set.update(outcome.facts)
-            states[outcome.fact_host or host].facts.update(outcome.host_facts)
-        failure = Failure(task_name(task), outcome.registered, guarded=scope.guarded)
-        if outcome.status is Status.UNREACHABLE and not outcome.ignored:
-            self.batch.unreachable[outcome.host] = failure
-        elif outcome.failed and not outcome.ignored:
-            self.batch.fail(outcome.host, failure)
-        elif outcome.changed:
-            variables = self.parts.store.of_task(outcome.host, scope, self.batch.play)
-            for written in scope.notify:
-                names = self.parts.templar.render(written, variables, task.place)
-                for name in names if isinstance(names, list) else [names]:
-                    self.handlers.notify(str(name), sharers)
+        for host in [outcome.fact_host] if outcome.fact_host else hosts:
+            states[host].set.update(outcome.facts)
+            states[host].facts.update(outcome.host_facts)
 
-    def _includes(
-        self,
-        task: Task,
-        results: Sequence[TaskOutcome],
-        scope: Scope,
-        everyone: Sequence[str] | None,
-    ) -> None:
-        """Run included tasks: hosts that include the same file with the same values together."""
+    def _notify(self, outcome: TaskOutcome, task: Task, scope: Scope) -> None:
+        """Pass on the notices of what changed; in a loop those of every item that was done."""
+        if not scope.notify:
+            return
+        plain = self.parts.store.of_task(outcome.host, scope, self.batch.play)
+        now = self.batch.cursors[outcome.host].handlers is not None
+        for item in [outcome.registered] if task.loop is None else outcome.registered["results"]:
+            if item.get("skipped"):
+                continue
+            control = task.loop_control
+            names = [str(one) for one in (control.loop_var, control.index_var) if one in item]
+            layer = Layer("loop", {name: item[name] for name in names}, template=False)
+            variables = plain.with_layer(layer)
+            for written in scope.notify:
+                found = self.parts.templar.render(written, variables, scope.place("notify"))
+                for name in found if isinstance(found, list) else [found]:
+                    self.handlers.notify(str(name), outcome.host, now=now)
+
+    def _includes(self, step: Step, task: Task, results: Sequence[TaskOutcome]) -> Sequence[Item]:
+        """Put included steps before the hosts that asked for them: those that include the
+        same file with the same values go through it together."""
         groups: list[tuple[Included, list[str]]] = []
         for outcome in results:
+            at = 0
             for included in outcome.includes:
-                for known, members in groups:
-                    if known == included and outcome.host not in members:
-                        members.append(outcome.host)
-                        break
-                else:
-                    groups.append((included, [outcome.host]))
+                while at < len(groups) and (
+                    groups[at][0] != included or outcome.host in groups[at][1]
+                ):
+                    at += 1
+                if at == len(groups):
+                    groups.append((included, []))
+                groups[at][1].append(outcome.host)
+                at = 0
+        found: list[Item] = []
+        inserted: dict[str, list[Item]] = {}
         for included, members in groups:
             try:
                 nodes = self.load(included.file, task)
             except ActionFailed as error:
-                for host in members:
-                    self.batch.states[host].count("rescued" if scope.guarded else "failed")
-                    result = {"changed": False, "failed": True, "msg": str(error)}
-                    self.batch.fail(host, Failure(task_name(task), result, scope.guarded))
+                self._lose_include(task, members, str(error))
                 continue
-            layer = Layer(f"include of {included.file}", included.variables, template=False)
-            inside = _inside_include(scope, layer)
-            self.nodes(nodes, list(everyone or members), inside)
+            items = build(nodes, _inside_include(step.scope, included), self.chosen)
+            found += items
+            for host in members:
+                self.batch.states[host].count("ok")
+                inserted.setdefault(host, []).extend(items)
+            if step.scope.handler:
+                self.handlers.call(tuple(steps_of(items)), members)
+        for host, more in inserted.items():
+            self.batch.cursors[host].insert([Body(tuple(more))], tuple(steps_of(more)))
+        return found
 
-    def _directives(self, results: Sequence[TaskOutcome], scope: Scope) -> None:
-        asked = [(one, what) for one in results for what in one.directives]
-        for one, directive in asked:
-            if isinstance(directive, MarkMaintenance):
-                if not one.recalled:
-                    self.parts.emit(MaintenanceMark(on=directive.on, host=one.host))
-                if not directive.on:
-                    self.undo.seal()
-            elif isinstance(directive, Meta):
-                self._meta(one.host, directive.what)
-        if any(isinstance(what, Meta) and what.what == "flush_handlers" for _, what in asked):
-            self.flush(Scope(scope.around[:1]))
+    def _lose_include(self, task: Task, hosts: Sequence[str], why: str) -> None:
+        for host in hosts:
+            self.batch.states[host].count("failed")
+            self.batch.failed.add(host)
+            self.batch.fail(host)
+            self.parts.emit(
+                StepEnded(
+                    step=task.path,
+                    task=task_name(task),
+                    action=task.action,
+                    host=host,
+                    status=Status.FAILED,
+                    seconds=0.0,
+                    message=why,
+                    result={"changed": False, "failed": True, "msg": why},
+                    phase=self.phase,
+                )
+            )
+
+    def _directives(self, results: Sequence[TaskOutcome]) -> None:
+        for one in results:
+            for directive in one.directives:
+                if isinstance(directive, MarkMaintenance):
+                    if not one.recalled:
+                        self.parts.emit(MaintenanceMark(on=directive.on, host=one.host))
+                    if not directive.on:
+                        self.undo.seal()
+                elif isinstance(directive, Meta):
+                    self._meta(one.host, directive.what)
 
     def _meta(self, host: str, what: str) -> None:
         batch = self.batch
         match what:
+            case "flush_handlers":
+                self.handlers.flush(host)
+                batch.cursors[host].flush(self.handlers.steps)
             case "end_host":
-                batch.ended.add(host)
+                batch.end([host])
             case "end_play" | "end_batch":
-                batch.ended.update(batch.hosts)
+                batch.end(batch.left)
+                batch.ended = batch.ended or what == "end_play"
             case "clear_facts":
-                batch.states[host].facts.clear()
+                for one in batch.hosts:
+                    batch.states[one].facts.clear()
             case "clear_host_errors":
                 batch.clear_errors()
             case _:
                 return
 
     def _limits(
-        self, task: Task, results: Sequence[TaskOutcome], scope: Scope, *, once: bool
+        self, results: Sequence[TaskOutcome], scope: Scope, left: Sequence[str], *, once: bool
     ) -> None:
-        """Apply `any_errors_fatal` (which `run_once` implies) and `max_fail_percentage`."""
-        lost = [one.host for one in results if one.host in self.batch.lost]
-        if not lost:
-            return
-        variables = self.parts.store.of_task(lost[0], scope, self.batch.play)
-        if once or flag(self.parts.templar.render(scope.pick("any_errors_fatal"), variables)):
-            why = f"stopped because `{task_name(task)}` failed on {', '.join(lost)}"
-            self.batch.fail_others(task_name(task), why, beyond_rescue=once)
-        if self.batch.beyond_limit():
-            self.batch.over = True
-
-    def _chosen(self, task: Task, scope: Scope) -> bool:
-        if not self.started:
-            self.started = self.choice.start_at_task in {task_name(task), task.path}
-        if not self.started and "always" not in scope.tags:
-            return False
-        return scope.handler or selected(scope.tags, self.choice.tags, self.choice.skip_tags)
+        """Apply `any_errors_fatal` (which a task that runs once implies) and
+        `max_fail_percentage`: the hosts that did not fail themselves fail with the others."""
+        batch = self.batch
+        failed = {one.host for one in results if one.failed}
+        lost = [one.host for one in results if one.failed or one.status is Status.UNREACHABLE]
+        fatal = lost and not scope.pick("ignore_errors")
+        if fatal and (once or self._flag("any_errors_fatal", scope, lost[0])):
+            batch.fail_others(left, failed)
+        if batch.beyond_limit:
+            batch.fail_others(left, failed)
+            batch.broken = True
 
     def _named(self, task: Task, scope: Scope, host: str) -> Task:
         """The task with its name evaluated; as written where that cannot be done."""
@@ -280,15 +361,37 @@ class Linear:
         except ActionFailed:
             return task
 
+    def _enter_blocks(self, hosts: Sequence[str]) -> None:
+        """Note what blocks would be undone by, and their phases, when hosts come into them."""
+        fresh: dict[Body, list[str]] = {}
+        for host in hosts:
+            for frame in self.batch.cursors[host].within:
+                if frame.body.node is not None:
+                    known = self._entered.setdefault(frame.body, set())
+                    if host not in known:
+                        known.add(host)
+                        fresh.setdefault(frame.body, []).append(host)
+        for body, members in fresh.items():
+            if body.node is None or body.scope is None:
+                continue
+            if body.node.rollback and not self.parts.check:
+                self.undo.note(body.node, body.scope, members, self.batch)
+            self._enter_phase(body.node)
+
     def _enter_phase(self, node: Common) -> None:
         if node.phase and node.phase != self.phase:
             self.phase = node.phase
             self.parts.emit(PhaseStarted(phase=node.phase))
 
 
-def _inside_include(scope: Scope, layer: Layer) -> Scope:
+def _meta_of(task: Task) -> str | None:
+    """What a `meta` task asks for; None for another task."""
+    return str(task.args.get("what")) if task.action == "meta" else None
+
+
+def _inside_include(scope: Scope, included: Included) -> Scope:
     """The scope of included tasks: of the including task only its variables come along."""
     task = scope.around[-1]
-    own = [Layer(f"vars of include {task.name or ''}", task.vars, template=True)]
-    extra = (*scope.extra, *(own if task.vars else ()), layer)
-    return replace(scope, around=scope.around[:-1], extra=extra)
+    layers = [Layer(f"vars of include {task.name or ''}", task.vars, template=True)]
+    layers.append(Layer(f"include of {included.file}", included.variables, template=False))
+    return replace(scope, around=scope.around[:-1]).bring(layers)

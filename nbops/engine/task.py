@@ -11,7 +11,7 @@ from nbops.base.errors import ActionFailed
 from nbops.base.events import Status
 from nbops.engine import outcome as outcomes
 from nbops.engine.call import Call, StepResult
-from nbops.engine.item import FAILURES, Item, told
+from nbops.engine.item import FAILURES, Item, ignores, told
 from nbops.engine.outcome import Included, TaskOutcome
 from nbops.engine.scope import flag
 from nbops.runbook.expr import Layer, Variables
@@ -37,7 +37,8 @@ def _done(call: Call) -> TaskOutcome:
     try:
         items = _items(call, variables)
     except FAILURES as error:
-        steps = [StepResult(outcomes.failure(told(error)))]
+        ignored = ignores(call, variables, Status.FAILED)
+        steps = [StepResult(outcomes.failure(told(error)), ignored=ignored)]
         return _finish(call, steps, variables, started, loop=False)
     if items is None:
         steps = [Item(call, variables).run()]
@@ -68,32 +69,44 @@ def _each(call: Call, variables: Variables, items: list[Any]) -> list[StepResult
     control = call.task.loop_control
     pause = float(call.parts.templar.render(control.pause, variables) or 0)
     steps: list[StepResult] = []
+    known: dict[str, Any] = {}
     for index, item in enumerate(items):
         if index and pause:
             call.parts.stop.sleep(pause)
         started = time.monotonic()
-        layered = variables.with_layer(_loop_layer(call.task, items, index))
+        so_far = Layer("this loop so far", dict(known), template=False)
+        layered = variables.with_layer(so_far, _loop_layer(call.task, items, index))
         one = Item(call, layered, index, item)
         step = one.run()
         step.data |= {control.loop_var: item, "ansible_loop_var": control.loop_var}
         if control.index_var:
             step.data |= {control.index_var: index, "ansible_index_var": control.index_var}
-        call.tell(step, time.monotonic() - started, index=index, item=one.label())
+        if control.extended:
+            step.data["ansible_loop"] = layered["ansible_loop"]
+        known |= _learnt(call.task, step)
+        label = one.label(step)
+        call.tell(step, time.monotonic() - started, index=index, item=label)
         steps.append(step)
-        if step.data.get("unreachable"):
-            break
     return steps
+
+
+def _learnt(task: Task, step: StepResult) -> dict[str, Any]:
+    """What an item leaves for those after it: its result, and the variables that it set."""
+    found = {task.register: step.data} if task.register else {}
+    if task.action == "setup":
+        return found
+    return found | dict(step.facts)
 
 
 def _loop_layer(task: Task, items: Sequence[Any], index: int) -> Layer:
     control = task.loop_control
-    values: dict[str, Any] = {control.loop_var: items[index]}
+    values: dict[str, Any] = {control.loop_var: items[index], "ansible_loop_var": control.loop_var}
     if control.index_var:
-        values[control.index_var] = index
+        values |= {control.index_var: index, "ansible_index_var": control.index_var}
     if control.extended:
         last = len(items) - 1
         values["ansible_loop"] = {
-            "allitems": list(items),
+            **({"allitems": list(items)} if control.extended_allitems else {}),
             "index": index + 1,
             "index0": index,
             "revindex": len(items) - index,
@@ -118,7 +131,7 @@ def _finish(
         status=status,
         registered=data,
         changed=bool(data.get("changed")),
-        ignored=_ignored(call, variables, status),
+        ignored=_ignored(steps, status),
     )
     for step in steps:
         _collect(call, step, variables, outcome)
@@ -132,7 +145,7 @@ def _collect(call: Call, step: StepResult, variables: Variables, outcome: TaskOu
     if step.facts:
         kept = outcome.host_facts if call.task.action == "setup" else outcome.facts
         kept.update(step.facts)
-        if flag(call.parts.templar.render(call.task.delegate_facts, variables)):
+        if flag(call.parts.templar.render(call.scope.pick("delegate_facts"), variables)):
             outcome.fact_host = step.delegate
     if isinstance(step.directive, IncludeTasks):
         outcome.includes.append(Included(step.directive.file, step.loop_values))
@@ -140,8 +153,7 @@ def _collect(call: Call, step: StepResult, variables: Variables, outcome: TaskOu
         outcome.directives.append(step.directive)
 
 
-def _ignored(call: Call, variables: Variables, status: Status) -> bool:
-    keyword = {Status.FAILED: "ignore_errors", Status.UNREACHABLE: "ignore_unreachable"}.get(status)
-    if keyword is None:
-        return False
-    return flag(call.parts.templar.render(call.scope.pick(keyword), variables))
+def _ignored(steps: Sequence[StepResult], status: Status) -> bool:
+    """Whether the task's failure counts as none: when that of every item does."""
+    lost = [step for step in steps if outcomes.status_of(step.data) is status]
+    return status in {Status.FAILED, Status.UNREACHABLE} and all(one.ignored for one in lost)

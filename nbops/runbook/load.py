@@ -231,6 +231,7 @@ def _given(play: Play, values: dict[str, Any]) -> Play:
         return tuple(replace(node, when=(*when, *node.when)) for node in nodes_)
 
     changes: dict[str, Any] = {name: under(getattr(play, name)) for name in _SECTIONS}
+    changes["import_when"] = (*when, *play.import_when)
     changes["vars"] = {**play.vars, **values.get("vars", {})}
     changes["tags"] = (*values.get("tags", ()), *play.tags)
     return replace(play, **changes)

@@ -116,7 +116,10 @@ Node = Task | Block
 
 @dataclass(frozen=True, kw_only=True)
 class Play(Common):
-    """One play. `serial` is as written: a number, a percentage, or a list of them."""
+    """One play. `serial` is as written: a number, a percentage, or a list of them.
+
+    `import_when` are the conditions of the import that brought it.
+    """
 
     path: str
     hosts: Any
@@ -124,6 +127,7 @@ class Play(Common):
     serial: Any = None
     max_fail_percentage: Any = None
     gather_facts: Any = None
+    import_when: tuple[Any, ...] = ()
     vars_files: tuple[Any, ...] = ()
     order: str | None = None
     force_handlers: Any = None

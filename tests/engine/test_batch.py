@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbops.engine.batch import Batch, Failure, batches
+from nbops.engine.batch import Batch, batches
 from nbops.engine.hosts import Hosts
 from nbops.engine.variables import PlayVariables
 
@@ -46,52 +46,40 @@ def test_every_host_is_in_exactly_one_batch(hosts: list[str], serial: list[objec
 
 
 def batch(*hosts: str, limit: float | None = None) -> Batch:
-    return Batch(hosts, Hosts(hosts), PlayVariables(), limit)
+    made = Batch(hosts, Hosts(hosts), PlayVariables(), limit)
+    made.begin(())
+    return made
 
 
-def failure(*, guarded: bool = False) -> Failure:
-    return Failure("a task", {"failed": True}, guarded)
-
-
-def test_a_failed_host_leaves_and_a_rescued_one_comes_back() -> None:
+def test_a_failed_host_is_lost_and_an_unreachable_one_is_left_alone() -> None:
     three = batch("a", "b", "c")
-    three.fail("b", failure())
-    assert three.live(three.hosts) == ["a", "c"]
-    assert three.rescue(["a", "b"], unreachable=False) == ["b"]
-    assert three.live(three.hosts) == ["a", "b", "c"]
-    assert three.states["b"].set["ansible_failed_task"] == {"name": "a task"}
-
-
-def test_an_unreachable_host_is_rescued_only_when_the_block_says_so() -> None:
-    one = batch("a")
-    one.unreachable["a"] = failure()
-    assert one.rescue(["a"], unreachable=False) == []
-    assert one.rescue(["a"], unreachable=True) == ["a"]
-
-
-def test_held_hosts_come_back_with_their_first_failure() -> None:
-    one = batch("a")
-    first = failure()
-    one.fail("a", first)
-    held = one.hold(["a"])
-    assert one.live(["a"]) == ["a"]
-    one.put_back(held)
-    assert one.failed["a"] is first
+    three.fail("b")
+    three.lose("c")
+    assert three.lost == {"b", "c"}
+    assert three.left == ["a", "b"]
+    assert three.removed == ["b", "c"]
 
 
 def test_the_limit_is_passed_only_above_the_percentage() -> None:
     four = batch("a", "b", "c", "d", limit=25)
-    four.fail("a", failure())
-    four.fail("b", failure(guarded=True))
-    assert not four.beyond_limit()
-    four.fail("c", failure())
-    assert four.beyond_limit()
+    four.failed.add("a")
+    assert not four.beyond_limit
+    four.failed.add("c")
+    assert four.beyond_limit
 
 
 def test_others_fail_with_the_one_whose_error_is_fatal() -> None:
     two = batch("a", "b")
-    two.fail("a", failure())
-    two.fail_others("a task", "stopped", beyond_rescue=True)
-    assert set(two.failed) == {"a", "b"}
-    assert two.rescue(["a", "b"], unreachable=False) == ["a"]
-    assert two.rescue(["b"], unreachable=False) == ["b"]
+    two.fail("a")
+    two.fail_others(["a", "b"], {"a"})
+    assert two.stuck == {"a", "b"}
+    assert two.failed == {"b"}
+
+
+def test_forgiven_hosts_are_neither_failed_nor_unreachable() -> None:
+    two = batch("a", "b")
+    two.fail("a")
+    two.lose("b")
+    two.clear_errors()
+    assert two.lost == set()
+    assert two.left == ["a", "b"]

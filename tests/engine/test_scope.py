@@ -51,7 +51,7 @@ def test_the_innermost_keyword_wins_and_conditions_add_up() -> None:
     scope = Scope((play,)).enter(block).enter(task)
     assert scope.pick("become") is False
     assert scope.pick("no_log") is None
-    assert scope.conditions == ("one", "two")
+    assert [condition for condition, _ in scope.conditions] == ["one", "two"]
     assert scope.notify == ("h1", "h2")
     assert scope.environments == ({"A": "1"}, {"A": "2"})
     assert scope.tags == {"p", "b"}

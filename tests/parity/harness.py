@@ -29,7 +29,7 @@ ANSIBLE_DEADLINE = 120
 # What no two runs have in common, or what only tells how a tool works inside.
 VOLATILE = frozenset(
     {
-        "start", "end", "delta", "atime", "mtime", "ctime", "inode", "dev", "invocation", "diff",
+        "start", "end", "stop", "delta", "atime", "mtime", "ctime", "inode", "dev", "invocation", "diff",
         "warnings", "deprecations", "exception", "version", "cache_update_time", "elapsed",
         "date", "last_modified", "backup_file", "_ansible_no_log",
     }
@@ -57,6 +57,7 @@ class Bench:
     folder: Path
     server: SshServer
     playbooks: Playbooks
+    web: str = ""
     _number: int = field(default=0)
 
     def compare(self, case: Mapping[str, Any]) -> list[str]:
@@ -72,6 +73,10 @@ class Bench:
         seen = self._ansible(theirs)
         if not seen.recap and not case.get("refused"):
             return [f"ansible-playbook did nothing: {seen.said}"]
+        if any(seen.recap.get(host, {}).get("unreachable") for host in HOSTS) and not case.get(
+            "away"
+        ):
+            return [f"the hosts of the bench cannot be reached: {seen.said}"]
         return list(differences(seen, ours))
 
     def _prepare(self, folder: Path, case: Mapping[str, Any]) -> Path:
@@ -112,6 +117,8 @@ class Bench:
                     "root": str(folder / "root"),
                     "work": f"{folder / 'root'}/{{{{ inventory_hostname }}}}",
                     "where": "all",
+                    "web": self.web,
+                    "web_port": self.web.rpartition(":")[2],
                 },
             }
         }
@@ -189,7 +196,8 @@ def _compare_results(
 def _compare(where: str, one: Any, two: Any) -> Iterable[str]:
     if isinstance(one, dict) and isinstance(two, dict):
         gone = one.get("failed") or one.get("status") in {"failed", "ignored", "unreachable"}
-        own = OWN_WORDS if gone and "rc" not in one else frozenset()
+        worded = "rc" not in one or str(one.get("msg")).startswith("Task failed")
+        own = OWN_WORDS if gone and worded else frozenset()
         for key in sorted((one.keys() & two.keys()) - VOLATILE - own):
             yield from _compare(f"{where}: {key}", one[key], two[key])
     elif isinstance(one, list) and isinstance(two, list) and len(one) == len(two):
@@ -203,6 +211,7 @@ def _plain(value: Any) -> Any:
     """A result with the folders of the two runs under one name."""
     text = json.dumps(value, default=str)
     text = re.sub(r"/[^\"\s:]*/(?:ansible|nbops)/(root|book)\b", r"<\1>", text)
+    text = re.sub(r"Paused for [\d.]+", "Paused for N", text)
     return json.loads(text)
 
 
@@ -252,5 +261,6 @@ def ansible_environment(folder: Path) -> dict[str, str]:
         "ANSIBLE_RETRY_FILES_ENABLED": "0",
         "ANSIBLE_DEPRECATION_WARNINGS": "0",
         "ANSIBLE_TIMEOUT": "5",
+        "ANSIBLE_SSH_USETTY": "0",
         "LC_ALL": "C.UTF-8",
     }
