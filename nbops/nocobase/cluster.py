@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nbops.base.errors import RefusedError, UsageError
+from nbops.base.errors import ActionFailed, RefusedError, UsageError
 
 STATE_FOLDER = "/var/lib/nbops"
+AIM = "nocobase_aim"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +76,17 @@ class Member:
 
 @dataclass(frozen=True)
 class Cluster:
-    """All that the inventory says of a cluster, from the point of view of one host."""
+    """All that the inventory says of a cluster, from the point of view of one host.
+
+    `aim` is the release (its number, or `pending`) that is to be brought about, when it is
+    not what the inventory says.
+    """
 
     me: Member
     members: Mapping[str, Member]
     groups: Mapping[str, Sequence[str]]
     hostvars: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    aim: int | str | None = None
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -94,8 +100,22 @@ class Cluster:
 
     @property
     def version(self) -> str:
-        """The version of NocoBase that the inventory names: the image's tag."""
-        return str(self.settings["version"])
+        """The version of NocoBase that is to run, the image's tag: the one that the inventory
+        names, or that of the release that is aimed at.
+
+        Raises ActionFailed when no host has told of that release.
+        """
+        if self.aim is None:
+            return str(self.settings["version"])
+        for host in self.members:
+            pending = self.fact(host, "nocobase_pending")
+            for known in (*(self.fact(host, "nocobase_releases") or ()), pending):
+                name = "pending" if known is pending else known["number"]
+                if known and str(name) == str(self.aim):
+                    return str(known["version"])
+        raise ActionFailed(
+            f"no host has told of release {self.aim}", hint="`nocobase_release: read` comes first"
+        )
 
     @property
     def app_version(self) -> str:
@@ -163,7 +183,7 @@ def cluster_of(variables: Mapping[str, Any]) -> Cluster:
     groups: Mapping[str, Sequence[str]] = variables["groups"]
     named = {me, *(host for hosts in groups.values() for host in hosts)}
     members = {host: _member(host, hostvars[host], variables["nocobase"]) for host in sorted(named)}
-    return Cluster(members[me], members, groups, hostvars)
+    return Cluster(members[me], members, groups, hostvars, variables.get(AIM))
 
 
 def _member(host: str, own: Mapping[str, Any], cluster: Mapping[str, Any]) -> Member:

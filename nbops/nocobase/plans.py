@@ -1,14 +1,20 @@
-"""From the inventory's settings to what is wanted on a node. Pure."""
+"""From the inventory's settings, or from an earlier release, to what is wanted on a node. Pure.
+
+What actions are to bring about is what the inventory says, unless the variable
+`nocobase_aim` names a release.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from nbops.base.command import Text
-from nbops.base.secret import reveal
+from nbops.base.errors import ActionFailed
+from nbops.base.secret import Secret, reveal
 from nbops.nocobase.cluster import Cluster, Endpoint, Member, cluster_of
+from nbops.nocobase.databases.here import in_use
 from nbops.nocobase.environment import (
     FIRST,
     FURTHER,
@@ -18,10 +24,13 @@ from nbops.nocobase.environment import (
     render_env_file,
 )
 from nbops.nocobase.environment import Start as Stage
+from nbops.nocobase.releases import Release, read_release
 from nbops.nocobase.runtimes.api import NodePlan, Runtime
 from nbops.nocobase.runtimes.kinds import runtime
 
 APP_PACKAGE = "create-nocobase-app"
+RECORDS = "nocobase_records"
+_SECRETS = ("environment", "first_environment", "app_key")
 
 
 @dataclass(frozen=True)
@@ -46,24 +55,102 @@ class Here:
     @property
     def recorded_digest(self) -> str:
         """The digest that the present release has for this image; empty when it has none."""
-        record = self.release or {}
-        return str(record["digest"]) if record.get("image") == self.plan.image else ""
+        images: Mapping[str, str] = (self.release or {}).get("images") or {}
+        return images.get(self.plan.image, "")
 
 
 def here(variables: Mapping[str, Any]) -> Here:
     """The node whose variables these are.
 
-    Raises UsageError when they are no cluster's, RefusedError for a runtime that is not built.
+    Raises UsageError when they are no cluster's, RefusedError for a runtime that is not built,
+    ActionFailed when the release that is aimed at did not have this node.
     """
     cluster = cluster_of(variables)
     me = cluster.me
+    aim = cluster.aim
+    release = cluster.fact(me.host, "nocobase_release")
+    plans, kind = node_plans(cluster, me), str(me.part("runtime").get("kind") or "compose")
+    if aim is not None:
+        record = recorded(cluster, aim)
+        release = record.facts()
+        kind, plans = plans_in(record, me.host, in_use(cluster))
     return Here(
         cluster=cluster,
-        runtime=runtime_of(me),
-        plans=node_plans(cluster, me),
+        runtime=runtime(kind),
+        plans=plans,
         shared_storage=me.part("storage").get("kind") == "shared",
-        release=cluster.fact(me.host, "nocobase_release"),
+        release=release,
     )
+
+
+def recorded(cluster: Cluster, name: object) -> Release:
+    """A release of which `nocobase_release: open` told, by its number or as `pending`.
+
+    Raises ActionFailed when no host has it.
+    """
+    key = f"{int(str(name)):06d}" if str(name).isdigit() else str(name)
+    for host in (cluster.me.host, *cluster.members):
+        text = (cluster.fact(host, RECORDS) or {}).get(key)
+        if text is not None:
+            return read_release(reveal(text))
+    raise ActionFailed(
+        f"the record of release {name} is on no host", hint="`nocobase_release: open` comes first"
+    )
+
+
+def wanted_release(cluster: Cluster) -> Release:
+    """What the inventory wants, as a release without a number."""
+    images = [cluster.fact(node.host, "nocobase_image") or {} for node in cluster.nodes]
+    return Release(
+        number=0,
+        parent=None,
+        version=cluster.version,
+        images={str(one["reference"]): str(one["digest"]) for one in images if one},
+        fingerprint=environment_fingerprint(cluster),
+        who="",
+        when="",
+        run="",
+        plugins=expected_plugins(cluster, cluster.nodes[0]),
+        database=in_use(cluster),
+        nodes={node.host: _record_of(cluster, node) for node in cluster.nodes},
+        files={node.host: node_files(cluster, node) for node in cluster.nodes},
+    )
+
+
+def _record_of(cluster: Cluster, node: Member) -> list[dict[str, Any]]:
+    kind = str(node.part("runtime").get("kind") or "compose")
+    return [
+        {"kind": kind} | {name: _plain(value) for name, value in asdict(plan).items()}
+        for plan in node_plans(cluster, node)
+    ]
+
+
+def _plain(value: Any) -> Any:
+    return value.reveal() if isinstance(value, Secret) else value
+
+
+def plans_in(record: Release, host: str, database: str) -> tuple[str, tuple[NodePlan, ...]]:
+    """The kind of runtime and the plans of a node in a release, for the database that is in
+    use now. Raises ActionFailed when the release did not have this node."""
+    there = record.nodes.get(host)
+    if not there:
+        raise ActionFailed(
+            f"{host} was no node of release {record.number}",
+            hint=f"leave it stopped, or take it out of the inventory for release {record.number}",
+        )
+    kind, plans = "", []
+    for one in there:
+        fields = dict(one)
+        kind = str(fields.pop("kind"))
+        for name in _SECRETS:
+            text = str(fields[name])
+            if record.database and database != record.database:
+                text = text.replace(
+                    f"\nDB_DATABASE={record.database}\n", f"\nDB_DATABASE={database}\n"
+                )
+            fields[name] = Secret(text)
+        plans.append(NodePlan(**fields))
+    return kind, tuple(plans)
 
 
 def runtime_of(node: Member) -> Runtime:
@@ -119,11 +206,13 @@ def node_environment(
     """The variables of a node's app for one way of starting it; `port` is that of one of
     several apps on the node."""
     databases = cluster.group("database")
+    settings = dict(node.settings)
+    settings["database"] = {**node.part("database"), "name": in_use(cluster)}
     addresses = Addresses(
         database=databases[0].address if databases else "",
         redis={member.host: member.address for member in cluster.group("redis")},
     )
-    return environment(node.settings, addresses, stage, port)
+    return environment(settings, addresses, stage, port)
 
 
 def expected_plugins(cluster: Cluster, node: Member) -> tuple[str, ...]:

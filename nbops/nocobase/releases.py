@@ -2,6 +2,8 @@
 
 A release is one JSON file, numbered, never changed once written. The one with the highest
 number on any host is the present one; its parent is the release to which `rollback` goes.
+`pending.json` is a release on its way: it is there from before the users are sent away until
+they are back, so that whoever finds it knows where to go back to.
 """
 
 from __future__ import annotations
@@ -9,39 +11,51 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from nbops.nocobase.cluster import STATE_FOLDER
 
 RELEASE_FORMAT = 1
+PENDING = "pending"
 _FILE = re.compile(r"(\d{6})\.json")
+
+
+_SECRET = ("nodes", "files")
 
 
 @dataclass(frozen=True)
 class Release:
-    """One release. `files` holds each node's files (environment, compose file…) by their path:
-    they hold secrets, and leave the cluster only to be written again.
+    """One release.
 
-    `fingerprint` tells environments apart; `when` is UTC, from the run's own name.
+    `images` maps what runs (an image, a package) to its digest. `plugins` are those that the
+    app is told to have. `database` is the name of the one in use, `backup` the backup from
+    which `rollback` restores it (empty: it was not changed). `fingerprint` tells environments
+    apart; `when` is UTC, from the run's own name; `phase` is how far a pending one has come.
+    `nodes` and `files` hold what runs on each node, as plans and as files by their path: there
+    are secrets in them, and they leave the cluster only to be written again.
     """
 
     number: int
     parent: int | None
     version: str
-    image: str
-    digest: str
+    images: Mapping[str, str]
     fingerprint: str
     who: str
     when: str
     run: str
-    files: Mapping[str, Mapping[str, str]] = field(repr=False)
+    plugins: Sequence[str] = ()
+    database: str = ""
+    backup: str = ""
+    phase: str = ""
+    nodes: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict, repr=False)
+    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
 
     @property
     def content(self) -> str:
         """A checksum of what is deployed, whoever deployed it and when."""
-        parts = (self.version, self.image, self.digest, self.fingerprint, self.files)
+        parts = (self.version, self.images, self.fingerprint, self.database, self.files)
         return checksum(json.dumps(parts, sort_keys=True))
 
     def text(self) -> str:
@@ -50,9 +64,9 @@ class Release:
         return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
     def facts(self) -> dict[str, Any]:
-        """What may be shown: all but the files, and a checksum of what is deployed."""
-        shown = {name: value for name, value in asdict(self).items() if name != "files"}
-        return shown | {"content": self.content}
+        """What may be shown: all but what holds secrets, and a checksum of what is deployed."""
+        shown = {name: value for name, value in asdict(self).items() if name not in _SECRET}
+        return shown | {"plugins": list(self.plugins), "content": self.content}
 
 
 def read_release(text: str) -> Release:
@@ -64,8 +78,8 @@ def read_release(text: str) -> Release:
     if not isinstance(document, dict) or document.pop("format", None) != RELEASE_FORMAT:
         raise ValueError(f"not a release of format {RELEASE_FORMAT}")
     try:
-        return Release(**document)
-    except TypeError as error:
+        return Release(**document | {"plugins": tuple(document["plugins"])})
+    except (TypeError, KeyError) as error:
         raise ValueError(f"not a whole release: {error}") from None
 
 
@@ -74,9 +88,10 @@ def folder(cluster: str) -> str:
     return f"{STATE_FOLDER}/{cluster}/releases"
 
 
-def path(cluster: str, number: int) -> str:
-    """Where one release is."""
-    return f"{folder(cluster)}/{number:06d}.json"
+def path(cluster: str, number: int | str) -> str:
+    """Where one release is, by its number; or the pending one."""
+    name = number if isinstance(number, str) else f"{number:06d}"
+    return f"{folder(cluster)}/{name}.json"
 
 
 def numbers(names: Iterable[str]) -> list[int]:
@@ -88,6 +103,58 @@ def newest(known: Iterable[Mapping[str, Any] | None]) -> Mapping[str, Any] | Non
     """Of the facts that hosts gave, those of the present release; None when there is none."""
     there = [facts for facts in known if facts]
     return max(there, key=lambda facts: int(facts["number"]), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """Where a rollback goes, and the backup that brings the database there (empty: it is as it
+    was, and is not touched)."""
+
+    target: Mapping[str, Any]
+    backup: str
+
+
+def way_back(
+    known: Iterable[Mapping[str, Any]], current: Mapping[str, Any], to: int | None
+) -> WayBack:
+    """The way from the current release to an earlier one: to its parent, or to the number
+    `to`, which must be on the line of its parents.
+
+    The first release on the way that has a backup took it when the target's data were still
+    in use, so that is the one to restore. Raises ValueError, with the reason, when there is
+    no such way.
+    """
+    by_number = {int(one["number"]): one for one in known}
+    line = [current]
+    while line[-1]["number"] != to or len(line) == 1:
+        parent = line[-1]["parent"]
+        if parent is None:
+            raise ValueError(_no_way(line, to))
+        if int(parent) not in by_number:
+            raise ValueError(f"the record of release {parent} is on no host any more")
+        line.append(by_number[int(parent)])
+        if to is None:
+            break
+    target = line[-1]
+    backups = [str(one["backup"]) for one in reversed(line[:-1]) if one["backup"]]
+    if backups:
+        return WayBack(target, backups[0])
+    if (current["version"], list(current["plugins"])) != (
+        target["version"],
+        list(target["plugins"]),
+    ) and current["phase"] != "maintenance":
+        raise ValueError(
+            f"release {current['number']} changed the database and has no backup of what was before"
+        )
+    return WayBack(target, "")
+
+
+def _no_way(line: Sequence[Mapping[str, Any]], to: int | None) -> str:
+    numbers = [int(one["number"]) for one in line]
+    if to is None:
+        return f"release {numbers[0]} is the first one: there is none to go back to"
+    on_line = ", ".join(str(number) for number in numbers[1:]) or "none"
+    return f"release {to} is not one that release {numbers[0]} came from ({on_line})"
 
 
 def moment(run: str) -> str:

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from nbops.base.errors import Place, RefusedError
+from nbops.actions.api import EndRun
+from nbops.base.errors import ActionFailed, Place, RefusedError
+from nbops.base.secret import Secret
 from nbops.nocobase.cluster import cluster_of
-from nbops.nocobase.steps.release import match, place_of_version, wanted
+from nbops.nocobase.plans import here, plans_in
+from nbops.nocobase.releases import Release
+from nbops.nocobase.steps.release import back, coming, match, newer, place_of_version
 
 Variables = Callable[..., Mapping[str, Any]]
 IMAGE = {"reference": "registry:5000/nocobase/nocobase:2.2.15", "digest": "sha256:aa"}
@@ -46,9 +51,9 @@ def test_the_place_of_the_version_is_known_when_the_inventory_tells_it() -> None
 
 def test_the_first_release_has_no_parent(variables: Variables) -> None:
     there = variables(facts={"node1": {"nocobase_image": IMAGE}})
-    release = wanted(cluster_of(there), there, None)
+    release = coming(cluster_of(there), there, "")
     assert (release.number, release.parent) == (1, None)
-    assert release.digest == "sha256:aa"
+    assert release.images == {IMAGE["reference"]: "sha256:aa"}
     assert release.who == "ann@desk"
     assert release.when == "2026-11-23T08:47:33Z"
     assert set(release.files) == {"node1", "node2", "node3"}
@@ -56,23 +61,125 @@ def test_the_first_release_has_no_parent(variables: Variables) -> None:
 
 def test_the_same_again_is_the_same_release(variables: Variables) -> None:
     there = variables(facts={"node1": {"nocobase_image": IMAGE}})
-    first = wanted(cluster_of(there), there, None)
-    later = {**there, "nbops_run": "20270101T000000Z-ffffff", "nbops_operator": "bob@x"}
-    assert wanted(cluster_of(later), later, first.facts()).text() == first.text()
+    first = coming(cluster_of(there), there, "")
+    known = {"node1": {"nocobase_image": IMAGE, "nocobase_release": first.facts()}}
+    later = {
+        **variables(facts=known),
+        "nbops_run": "20270101T000000Z-ffffff",
+        "nbops_operator": "bob@x",
+    }
+    assert coming(cluster_of(later), later, "").text() == first.text()
 
 
 def test_something_else_is_the_next_release(variables: Variables) -> None:
     there = variables(facts={"node1": {"nocobase_image": IMAGE}})
-    first = wanted(cluster_of(there), there, None)
-    other = variables(facts={"node1": {"nocobase_image": IMAGE}}, env={"LOG": "debug"})
-    second = wanted(cluster_of(other), other, first.facts())
-    assert (second.number, second.parent) == (2, 1)
+    first = coming(cluster_of(there), there, "")
+    known = {"node1": {"nocobase_image": IMAGE, "nocobase_release": first.facts()}}
+    other = variables(facts=known, env={"LOG": "debug"})
+    second = coming(cluster_of(other), other, "")
+    assert (second.number, second.parent, second.backup) == (2, 1, "")
 
 
 def test_every_host_writes_the_same_text(variables: Variables) -> None:
     known = {"node1": {"nocobase_image": IMAGE}}
     texts = {
-        wanted(cluster_of(there), there, None).text()
+        coming(cluster_of(there), there, "").text()
         for there in (variables(host, facts=known) for host in ("node1", "node3", "db", "lb"))
     }
     assert len(texts) == 1
+
+
+def upgraded(variables: Variables, phase: str) -> Release:
+    """What an upgrade of release 1 brings about; the backup is made."""
+    first = coming(cluster_of(one := variables()), one, "")
+    backup = {"what": "database", "name": "r7-upgrade"}
+    known = {"node1": {"nocobase_release": first.facts(), "nocobase_backup": backup}}
+    there = variables(facts=known, version="2.2.16")
+    return coming(cluster_of(there), there, phase)
+
+
+def test_a_release_that_touches_the_database_names_the_backup_of_what_was_before(
+    variables: Variables,
+) -> None:
+    assert upgraded(variables, "maintenance").backup == ""
+    assert upgraded(variables, "upgrade").backup == "r7-upgrade"
+    assert upgraded(variables, "").backup == "r7-upgrade"
+
+
+def test_a_later_version_may_come(variables: Variables) -> None:
+    there = variables(facts={"node1": facts(1)}, version="2.2.16")
+    result = newer(cluster_of(there))
+    assert (result.failed, result.directive) == (False, None)
+
+
+def test_the_same_version_again_ends_the_run_well(variables: Variables) -> None:
+    result = newer(cluster_of(variables(facts={"node1": facts(1)})))
+    assert isinstance(result.directive, EndRun)
+    assert "runs 2.2.15 already" in result.msg
+
+
+@pytest.mark.parametrize("installed", ["2.2.16", "2.10.0", "3.0.0-beta.1", "2.2.15.1"])
+def test_an_earlier_version_is_refused_with_the_way_back(
+    variables: Variables, installed: str
+) -> None:
+    there = variables(facts={"node1": facts(1, installed)})
+    with pytest.raises(RefusedError) as refused:
+        newer(cluster_of(there))
+    assert "nbops rollback" in str(refused.value.problems[0].hint)
+
+
+def test_the_release_follows_its_previews(variables: Variables) -> None:
+    there = variables(facts={"node1": facts(1, "2.2.15-beta.12")})
+    assert not newer(cluster_of(there)).failed
+
+
+def test_while_an_upgrade_is_half_way_nothing_else_begins(variables: Variables) -> None:
+    way = {"who": "ann@desk", "run": "r9", "version": "2.2.16", "phase": "upgrade"}
+    there = variables(facts={"node2": facts(1) | {"nocobase_pending": way}})
+    with pytest.raises(RefusedError, match=r"ann@desk began to bring demo to 2\.2\.16"):
+        newer(cluster_of(there))
+
+
+def test_a_rollback_goes_back_from_what_is_half_way(variables: Variables) -> None:
+    one = {"number": 1, "parent": None, "version": "2.2.15", "plugins": [], "backup": ""}
+    way = one | {"number": 2, "parent": 1, "version": "2.2.16", "backup": "b", "phase": "upgrade"}
+    known = {"nocobase_release": one, "nocobase_releases": [one], "nocobase_pending": way}
+    result = back(cluster_of(variables(facts={"node2": known})), None)
+    assert (result.values["to"]["number"], result.values["backup"]) == (1, "b")
+
+
+def test_an_earlier_release_is_brought_about_as_it_was_recorded(variables: Variables) -> None:
+    one = variables()
+    first = replace(coming(cluster_of(one), one, ""), number=1)
+    told = {
+        "nocobase_release": upgraded(variables, "").facts(),
+        "nocobase_releases": [first.facts()],
+        "nocobase_records": {"000001": Secret(first.text())},
+    }
+    aimed = {**variables(facts={"lb": told}, version="2.2.16", env={"LOG": "x"}), "nocobase_aim": 1}
+    assert here(aimed).plans == here(variables()).plans
+    assert here(aimed).cluster.app_version == "2.2.15"
+    again = coming(cluster_of(aimed), aimed, "")
+    assert (again.number, again.parent, again.content) == (3, None, first.content)
+
+
+def test_a_database_under_another_name_is_used_under_that_name(variables: Variables) -> None:
+    one = variables()
+    first = replace(coming(cluster_of(one), one, ""), number=1)
+    told = {
+        "nocobase_releases": [first.facts()],
+        "nocobase_records": {"000001": Secret(first.text())},
+        "nocobase_database": "nocobase_new",
+    }
+    aimed = {**variables(facts={"db": told}), "nocobase_aim": 1}
+    for plan in (here(aimed).plan, here(variables(facts={"db": told})).plan):
+        assert "\nDB_DATABASE=nocobase_new\n" in plan.environment.reveal()
+        assert "\nDB_DATABASE=nocobase_new\n" in plan.first_environment.reveal()
+
+
+def test_a_node_that_the_release_did_not_have_is_named(variables: Variables) -> None:
+    one = variables()
+    first = coming(cluster_of(one), one, "")
+    less = replace(first, nodes={"node1": first.nodes["node1"]})
+    with pytest.raises(ActionFailed, match="node2 was no node of release 1"):
+        plans_in(less, "node2", "nocobase")

@@ -2,34 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field
 
-from nbops.actions.api import ActionContext, Result
+from nbops.actions.api import ActionContext, EndRun, Result
 from nbops.base.command import Effect, quote
 from nbops.base.errors import ActionFailed, Place, RefusedError
 from nbops.base.secret import Secret
-from nbops.nocobase import keys, releases
+from nbops.nocobase import releases
 from nbops.nocobase.cluster import Cluster, cluster_of
+from nbops.nocobase.databases.here import in_use
 from nbops.nocobase.files import Wanted, put_script, stage
-from nbops.nocobase.plans import environment_fingerprint, here, node_files
-from nbops.nocobase.releases import Release, read_release
+from nbops.nocobase.plans import RECORDS, here, recorded, wanted_release
+from nbops.nocobase.releases import PENDING, Release, read_release, way_back
 from nbops.runbook.spec import ActionSpec, Args
 
 FACT = "nocobase_release"
-KEYS_FACT = "nocobase_release_keys"
+ALL = "nocobase_releases"
+ON_ITS_WAY = "nocobase_pending"
+BACK = "nocobase_back"
+_LOOK = """\
+cd {folder} 2>/dev/null || exit 0
+for one in *.json; do
+    [ -f "$one" ] || continue
+    printf '%s\\t' "$one" && tr -d '\\n' <"$one" && echo || exit 1
+done
+"""
 
 
 class ReleaseArgs(Args):
     """The arguments of `nocobase_release`."""
 
-    state: Literal["read", "match", "present"] = Field(
-        description="`read` the host's newest record; `match` it with the inventory over all"
-        " hosts, which refuses another version; `present` writes what is deployed now."
+    state: Literal["read", "open", "match", "newer", "back", "pending", "present", "dropped"] = (
+        Field(
+            description="`read` the host's records; `open` them with their secrets, for the way"
+            " back; `match` them with the inventory over all hosts, which refuses another version;"
+            " `newer` refuses all but a later version, and ends the run when it is there already;"
+            " `back` finds where a rollback goes; `pending` writes what is on its way; `present`"
+            " writes what is deployed now; `dropped` removes what was on its way."
+        )
     )
+    phase: Literal["maintenance", "upgrade"] = Field(
+        default="maintenance",
+        description="With `pending`: users are sent away; or, later, the database is touched.",
+    )
+    to: int | None = Field(default=None, description="With `back`: the number of a release.")
 
 
 class ReleaseRecord:
@@ -46,55 +66,112 @@ class ReleaseRecord:
     )
 
     def run(self, args: ReleaseArgs, ctx: ActionContext) -> Result:
-        """Sets the fact `nocobase_release` in every state."""
+        """Sets the fact `nocobase_release` where it reads or writes."""
         cluster = cluster_of(ctx.vars)
-        if args.state == "read":
-            record = self._newest_here(cluster, ctx)
-            return _result(record.facts() if record else None, marks=_keys_in(record, cluster))
-        if args.state == "match":
-            present = match(cluster, place_of_version(ctx.vars))
-            match_keys(cluster)
-            _same_key(cluster, ctx)
-            return _result(present)
-        return self._write(cluster, ctx)
+        if args.state == "back":
+            return back(cluster, args.to)
+        if args.state == "pending":
+            return _write(cluster, ctx, coming(cluster, ctx.vars, args.phase), PENDING)
+        return _STATES[args.state](cluster, ctx)
 
-    def _newest_here(self, cluster: Cluster, ctx: ActionContext) -> Release | None:
-        folder = releases.folder(cluster.name)
-        listed = ctx.probe(f"[ ! -d {quote(folder)} ] || ls -1 {quote(folder)}")
-        if not listed.ok:
-            raise ActionFailed(f"cannot read the releases on {ctx.host}: {listed.err.strip()}")
-        numbers = releases.numbers(listed.out.splitlines())
-        if not numbers:
-            return None
-        path = releases.path(cluster.name, numbers[-1])
+
+def _texts(cluster: Cluster, ctx: ActionContext) -> dict[str, str]:
+    """The records on the host, by name."""
+    outcome = ctx.probe(_LOOK.format(folder=quote(releases.folder(cluster.name))))
+    if not outcome.ok:
+        raise ActionFailed(f"cannot read the releases on {ctx.host}: {outcome.err.strip()}")
+    found = dict(line.split("\t", 1) for line in outcome.out.splitlines() if "\t" in line)
+    wanted = {f"{number:06d}.json" for number in releases.numbers(found)} | {f"{PENDING}.json"}
+    return {name.removesuffix(".json"): found[name] for name in sorted(wanted & found.keys())}
+
+
+def _read(cluster: Cluster, ctx: ActionContext) -> Result:
+    records: dict[str, Release] = {}
+    for name, text in _texts(cluster, ctx).items():
         try:
-            return read_release(ctx.fetch(path).decode())
+            records[name] = read_release(text)
         except ValueError as error:
             raise ActionFailed(
-                f"{path} on {ctx.host} is no release: {error}",
+                f"{releases.path(cluster.name, name)} on {ctx.host} is no release: {error}",
                 hint="when another host has a good copy, move this file away and run again",
             ) from error
+    pending = records.pop(PENDING, None)
+    known = [record.facts() for record in records.values()]
+    newest = known[-1] if known else None
+    facts = {FACT: newest, ALL: known, ON_ITS_WAY: pending.facts() if pending else None}
+    return Result(values={"release": newest}, facts=facts)
 
-    def _write(self, cluster: Cluster, ctx: ActionContext) -> Result:
-        last = known(cluster)
-        record = wanted(cluster, ctx.vars, last)
-        if cluster.fact(cluster.me.host, FACT) == record.facts():
-            return _result(record.facts())
-        if not ctx.check:
-            folder = quote(releases.folder(cluster.name))
-            file = Wanted(releases.path(cluster.name, record.number), Secret(record.text()), 0o600)
-            script = f"set -e\n(umask 077; mkdir -p {folder})\n{put_script(stage(ctx, [file]))}"
-            outcome = ctx.act(script)
-            if not outcome.ok:
-                raise ActionFailed(
-                    f"cannot record the release on {ctx.host}: {outcome.err.strip()}"
-                )
-        return _result(record.facts(), changed=True)
+
+def _open(cluster: Cluster, ctx: ActionContext) -> Result:
+    texts = {name: Secret(text) for name, text in _texts(cluster, ctx).items()}
+    return Result(facts={RECORDS: texts})
+
+
+def _newer(cluster: Cluster, ctx: ActionContext) -> Result:
+    return newer(cluster, place_of_version(ctx.vars))
+
+
+def _present(cluster: Cluster, ctx: ActionContext) -> Result:
+    record = coming(cluster, ctx.vars, "")
+    return _write(cluster, ctx, record, record.number)
+
+
+def _match(cluster: Cluster, ctx: ActionContext) -> Result:
+    none_pending(cluster)
+    present = match(cluster, place_of_version(ctx.vars))
+    _same_key(cluster, ctx)
+    return _result(present)
+
+
+def _write(cluster: Cluster, ctx: ActionContext, record: Release, name: int | str) -> Result:
+    facts = {ON_ITS_WAY: record.facts()} if name == PENDING else {FACT: record.facts()}
+    (fact,) = facts
+    if cluster.fact(cluster.me.host, fact) == record.facts():
+        return Result(values={"release": record.facts()}, facts=facts)
+    if not ctx.check:
+        folder = quote(releases.folder(cluster.name))
+        file = Wanted(releases.path(cluster.name, name), Secret(record.text()), 0o600)
+        script = f"set -e\n(umask 077; mkdir -p {folder})\n{put_script(stage(ctx, [file]))}"
+        if name != PENDING:
+            script += f"\nrm -f {quote(releases.path(cluster.name, PENDING))}"
+        outcome = ctx.act(script)
+        if not outcome.ok:
+            raise ActionFailed(f"cannot record the release on {ctx.host}: {outcome.err.strip()}")
+    return Result(changed=True, values={"release": record.facts()}, facts=facts)
+
+
+def _drop(cluster: Cluster, ctx: ActionContext) -> Result:
+    path = quote(releases.path(cluster.name, PENDING))
+    there = ctx.probe(f"[ ! -e {path} ]")
+    if not there.ok and not ctx.check:
+        outcome = ctx.act(f"rm -f {path}\n")
+        if not outcome.ok:
+            raise ActionFailed(f"cannot remove {path} on {ctx.host}: {outcome.err.strip()}")
+    return Result(changed=not there.ok, facts={ON_ITS_WAY: None})
 
 
 def known(cluster: Cluster) -> Mapping[str, Any] | None:
     """The present release as far as any host has told."""
     return releases.newest(cluster.fact(host, FACT) for host in cluster.members)
+
+
+def pending(cluster: Cluster) -> Mapping[str, Any] | None:
+    """The release on its way, as far as any host has told: one that went on further first."""
+    told = [cluster.fact(host, ON_ITS_WAY) for host in cluster.members]
+    there = [facts for facts in told if facts]
+    return max(there, key=lambda facts: str(facts["phase"]) == "upgrade", default=None)
+
+
+def none_pending(cluster: Cluster) -> None:
+    """Raises RefusedError when an upgrade was begun and neither finished nor undone."""
+    way = pending(cluster)
+    if way:
+        raise RefusedError(
+            f"{way['who']} began to bring {cluster.name} to {way['version']} (run {way['run']}),"
+            " and neither finished nor undid it",
+            hint=f"on that computer `nbops resume {way['run']}` or `nbops abort {way['run']}`;"
+            " from any other one `nbops rollback`",
+        )
 
 
 def place_of_version(variables: Mapping[str, Any]) -> Place | None:
@@ -120,34 +197,85 @@ def match(cluster: Cluster, place: Place | None = None) -> Mapping[str, Any] | N
     return last
 
 
-def match_keys(cluster: Cluster) -> None:
-    """The keys of a cluster stay as they are: sessions hang on one, encrypted data on the other.
+def newer(cluster: Cluster, place: Place | None = None) -> Result:
+    """Whether the version is a later one than what is deployed; ends the run when it is it.
 
-    Raises RefusedError when the present release was made with others.
+    Raises RefusedError when nothing is deployed, when it is an earlier one, or when an
+    upgrade is half-way.
     """
+    none_pending(cluster)
     last = known(cluster)
     if last is None:
-        return
-    wanted_keys = keys.wanted_marks(cluster.settings)
-    for host in cluster.members:
-        facts = cluster.fact(host, FACT)
-        if not facts or facts["number"] != last["number"]:
-            continue
-        other = keys.other_keys(cluster.fact(host, KEYS_FACT) or {}, wanted_keys)
-        if other:
-            raise RefusedError(
-                f"{cluster.name} runs with another {other[0]} than `{keys.KEYS[other[0]]}` gives"
-                f" (release {last['number']})",
-                hint="put the cluster's own key back: it stands in"
-                f" {releases.path(cluster.name, int(last['number']))} on {host}, for root only",
-            )
+        raise RefusedError(
+            f"{cluster.name} is not deployed yet", hint="`nbops deploy` is for the first time"
+        )
+    if last["version"] == cluster.version:
+        text = f"{cluster.name} runs {cluster.version} already (release {last['number']})"
+        return Result(msg=text, values={"release": last}, directive=EndRun(text))
+    if _order(str(last["version"])) > _order(cluster.version):
+        raise RefusedError(
+            f"{cluster.version} is earlier than {last['version']}, which {cluster.name} runs:"
+            " NocoBase does not go back with the same database",
+            place=place,
+            hint="`nbops rollback` goes back to the release before, with its database",
+        )
+    return _result(last)
 
 
-def _keys_in(record: Release | None, cluster: Cluster) -> Mapping[str, str]:
-    """The marks of the keys that a release was made with."""
-    texts = (text for files in (record.files if record else {}).values() for text in files.values())
-    salt = keys.salt_of(cluster.settings["secrets"]["app_key"])
-    return keys.key_marks((line for text in texts for line in text.splitlines()), salt)
+def back(cluster: Cluster, to: int | None) -> Result:
+    """Where a rollback goes: from what is on its way, if anything is, else from the present
+    release. Raises RefusedError when there is no way."""
+    current = pending(cluster) or known(cluster)
+    if current is None:
+        raise RefusedError(f"{cluster.name} is not deployed: there is nothing to go back from")
+    told = [facts for host in cluster.members for facts in cluster.fact(host, ALL) or ()]
+    try:
+        way = way_back(told, current, to)
+    except ValueError as error:
+        raise RefusedError(str(error), hint="`nbops releases` lists them") from None
+    values = {"from": dict(current), "to": dict(way.target), "backup": way.backup}
+    return Result(values=values, facts={BACK: values})
+
+
+def _order(version: str) -> tuple[tuple[int, ...], tuple[Any, ...]]:
+    """Sorts versions: `2.2.0-beta.3` before `2.2.0`."""
+    numbers, _, extra = version.removesuffix("-full").partition("-")
+    parts = tuple((0, int(one), "") if one.isdigit() else (1, 0, one) for one in extra.split("."))
+    return tuple(int(one) for one in numbers.split(".")), (not extra, parts)
+
+
+def coming(cluster: Cluster, variables: Mapping[str, Any], phase: str) -> Release:
+    """The record of what the run brings about: the last one when it says the same.
+
+    With an aim it is that of an earlier release, under a new number.
+    """
+    last = known(cluster)
+    run = str(variables.get("nbops_run", ""))
+    aim = cluster.aim
+    record = wanted_release(cluster) if aim is None else recorded(cluster, aim)
+    record = replace(
+        record,
+        database=in_use(cluster),
+        who=str(variables.get("nbops_operator", "")),
+        when=releases.moment(run),
+        run=run,
+        phase=phase,
+    )
+    if last is None:
+        return replace(record, number=1, parent=None)
+    if aim is None:
+        if last["content"] == record.content and not phase:
+            kept = ("number", "parent", "backup", "who", "when", "run")
+            return replace(record, **{key: last[key] for key in kept})
+        saved = "" if phase == "maintenance" else _backup(cluster)
+        record = replace(record, parent=int(last["number"]), backup=saved)
+    return replace(record, number=int(last["number"]) + 1)
+
+
+def _backup(cluster: Cluster) -> str:
+    """The backup that this run made, before it touched the database."""
+    made = [cluster.fact(host, "nocobase_backup") for host in cluster.members]
+    return next((str(one["name"]) for one in made if one and one["what"] == "database"), "")
 
 
 def _same_key(cluster: Cluster, ctx: ActionContext) -> None:
@@ -167,37 +295,15 @@ def _same_key(cluster: Cluster, ctx: ActionContext) -> None:
         )
 
 
-def wanted(
-    cluster: Cluster, variables: Mapping[str, Any], last: Mapping[str, Any] | None
-) -> Release:
-    """The record of what is deployed now: the last one when it says the same, else the next."""
-    run = str(variables.get("nbops_run", ""))
-    first = cluster.nodes[0]
-    image = cluster.fact(first.host, "nocobase_image") or {}
-    record = Release(
-        number=1,
-        parent=None,
-        version=cluster.version,
-        image=str(image.get("reference", "")),
-        digest=str(image.get("digest", "")),
-        fingerprint=environment_fingerprint(cluster),
-        who=str(variables.get("nbops_operator", "")),
-        when=releases.moment(run),
-        run=run,
-        files={node.host: node_files(cluster, node) for node in cluster.nodes},
-    )
-    if last is None:
-        return record
-    if last["content"] != record.content:
-        return replace(record, number=int(last["number"]) + 1, parent=int(last["number"]))
-    return replace(record, **{key: last[key] for key in ("number", "parent", "who", "when", "run")})
+_STATES: Mapping[str, Callable[[Cluster, ActionContext], Result]] = {
+    "read": _read,
+    "open": _open,
+    "match": _match,
+    "newer": _newer,
+    "present": _present,
+    "dropped": _drop,
+}
 
 
-def _result(
-    facts: Mapping[str, Any] | None,
-    *,
-    changed: bool = False,
-    marks: Mapping[str, str] | None = None,
-) -> Result:
-    told: dict[str, Any] = {FACT: facts} if marks is None else {FACT: facts, KEYS_FACT: dict(marks)}
-    return Result(changed=changed, values={"release": facts}, facts=told)
+def _result(facts: Mapping[str, Any] | None, *, changed: bool = False) -> Result:
+    return Result(changed=changed, values={"release": facts}, facts={FACT: facts})
