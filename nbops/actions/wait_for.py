@@ -18,7 +18,7 @@ from nbops.base.errors import ActionFailed
 from nbops.runbook.spec import ActionSpec, Args
 
 # How long one look may stay on the host before this side looks at the clock again.
-_STAY = 15
+_STAY = 2.0  # how long one look on the host lasts: a stopped run waits no longer
 _NO_CLIENT = 66
 
 # nb_open HOST PORT SECONDS: whether a connection can be had; bash or curl makes it.

@@ -31,7 +31,8 @@ pytestmark = pytest.mark.series
 ROOT = Path(__file__).parents[2]
 SECONDS = float(os.environ.get("NBOPS_FUZZ_SECONDS", "60"))
 SEED = int(os.environ.get("NBOPS_FUZZ_SEED", str(time.time_ns())))
-SLOWEST = 10
+SLOWEST = 60  # by the clock: the machine may be busy
+CPU = 10.0
 MEMORY = 400 * 2**20
 CATALOG = wire.catalog()
 
@@ -118,7 +119,7 @@ def hurried() -> Iterator[None]:
 def attempt(check: Callable[[Path], None], path: Path, text: str, tally: Tally) -> None:
     """Try one text; raises what a user should never see."""
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    began = time.monotonic()
+    began = time.process_time()
     with hurried():
         try:
             check(path)
@@ -127,7 +128,8 @@ def attempt(check: Callable[[Path], None], path: Path, text: str, tally: Tally) 
             assert error.problems
             assert all(problem.message for problem in error.problems)
             tally.refused += 1
-    tally.slowest = max(tally.slowest, time.monotonic() - began)
+    tally.slowest = max(tally.slowest, time.process_time() - began)
+    assert tally.slowest < CPU
 
 
 @pytest.mark.parametrize(
@@ -165,5 +167,6 @@ def test_spoilt_files_are_refused(
     with capsys.disabled():
         print(  # noqa: T201
             f"\n{check.__name__}: {tally.loaded + tally.refused} files ({tally.loaded} loaded, "
-            f"{tally.refused} refused), slowest {tally.slowest:.2f} s, peak {peak} MB, seed {SEED}"
+            f"{tally.refused} refused), slowest {tally.slowest:.2f} s of CPU, peak {peak} MB, "
+            f"seed {SEED}"
         )
