@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,12 +12,10 @@ from nbops.cli.extra import extra_vars
 from nbops.cli.options import Output, Target, expand
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from nbops.base.command import Outcome
+    from nbops.base.command import Outcome, Text
     from nbops.cli.reach import Reach
-    from nbops.nocobase.backups import Manifest
     from nbops.nocobase.cluster import Cluster
+    from nbops.nocobase.databases.copies import Held
 
 
 def add_to(app: typer.Typer) -> None:
@@ -56,16 +55,19 @@ def backups(target: Target, output: Output) -> None:
     """The backups that there are, the latest first, and the databases that restores kept."""
     from nbops.cli.reach import reach
     from nbops.nocobase.backups import bytes_of, together
+    from nbops.nocobase.shelf import manifests_on, shelf_of
 
     with reach(target, output) as reached:
         cluster = _cluster(reached)
         hosts = [*cluster.groups.get("app", ()), *cluster.groups.get("database", ())]
         hosts = list(dict.fromkeys(hosts))
         reached.connect(hosts)
-        found = together(one for host in hosts for one in _manifests(reached, cluster, host))
+        shelf = shelf_of(cluster)
+        found = together(one for host in hosts for one in manifests_on(shelf, Asker(reached, host)))
         kept = _kept(reached, cluster)
     if output.json:
-        show.document({"backups": [one.facts() for one in found], "kept": kept})
+        databases = [{"name": one.name, "size": one.size, **one.mark} for one in kept]
+        show.document({"backups": [one.facts() for one in found], "kept": databases})
         return
     rows = [
         (
@@ -86,8 +88,8 @@ def backups(target: Target, output: Output) -> None:
     if kept:
         show.text("")
         show.table(
-            ("KEPT DATABASE", "SIZE", "RUN"),
-            [(str(one["name"]), bytes_of(one["size"]), str(one["run"])) for one in kept],
+            ("KEPT DATABASE", "SIZE", "BY RUN"),
+            [(one.name, bytes_of(one.size), str(one.mark.get("run", "-"))) for one in kept],
         )
 
 
@@ -103,32 +105,26 @@ def _cluster(reached: Reach) -> Cluster:
     return cluster_of(store.of_host(reached.hosts("app")[0]))
 
 
-def _asked(reached: Reach, host: str, script: str) -> Outcome:
-    from nbops.base.command import Command
+@dataclass(frozen=True)
+class Asker:
+    """Looks at one host; changes nothing there."""
 
-    command = Command(script, identity=reached.identity(host))
-    return reached.connections.session(host).run(command)
+    reached: Reach
+    host: str
 
+    def probe(self, script: Text) -> Outcome:
+        """Run a script that changes nothing."""
+        from nbops.base.command import Command
 
-def _manifests(reached: Reach, cluster: Cluster, host: str) -> Sequence[Manifest]:
-    from nbops.base.errors import ActionFailed
-    from nbops.nocobase.shelf import listing_script, read_listing, shelf_of
-
-    outcome = _asked(reached, host, listing_script(shelf_of(cluster)))
-    if not outcome.ok:
-        raise ActionFailed(f"cannot read the backups on {host}: {outcome.err.strip()}")
-    return read_listing(outcome.out, f"on {host}")
+        command = Command(script, identity=self.reached.identity(self.host))
+        return self.reached.connections.session(self.host).run(command)
 
 
-def _kept(reached: Reach, cluster: Cluster) -> list[dict[str, Any]]:
-    from nbops.base.errors import ActionFailed
-    from nbops.nocobase.databases.here import database_here, kept_in, with_login
+def _kept(reached: Reach, cluster: Cluster) -> list[Held]:
+    from nbops.nocobase.databases.here import database_here, kept_in, look, with_login
 
     here = database_here(cluster)
     host = here.host.host
     session, identity = reached.connections.session(host), reached.identity(host)
     here = with_login(here, lambda content: session.stage(content, identity))
-    outcome = _asked(reached, host, here.copies.server_script(here.access))
-    if not outcome.ok:
-        raise ActionFailed(f"cannot ask the database from {host}: {outcome.err.strip()}")
-    return kept_in(here, here.copies.read_server(outcome.out))
+    return kept_in(look(here, Asker(reached, host)))

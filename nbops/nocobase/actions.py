@@ -23,7 +23,7 @@ from nbops.nocobase.steps.database import DatabaseCreate, DatabaseServer
 from nbops.nocobase.steps.node import Configure, PullNode
 from nbops.nocobase.steps.plugins import PutPlugins
 from nbops.nocobase.steps.preflight import Preflight
-from nbops.nocobase.steps.redis import RedisServer
+from nbops.nocobase.steps.redis import RedisClear, RedisServer, RedisStart, RedisStop
 from nbops.nocobase.steps.release import ReleaseRecord
 from nbops.nocobase.steps.restore import DatabaseRestore
 from nbops.nocobase.steps.sign_in import SignIn
@@ -47,6 +47,9 @@ NOCOBASE_ACTIONS: Sequence[Action[Any]] = (
     DatabaseKept(),
     DatabaseDrop(),
     RedisServer(),
+    RedisStop(),
+    RedisStart(),
+    RedisClear(),
     Bootstrap(),
     PutPlugins(),
     Adopt(),

@@ -19,7 +19,7 @@ OUR_FILE = "/etc/redis/nbops.conf"
 PROGRAMS = ("redis-server", "redis-cli")
 _UNIT = "redis-server.service"
 _INCLUDE = f"include {OUR_FILE}"
-_START_SECONDS = 60
+_LOOKS = 1400  # five a second, within the deadline of a command
 # Where the journal is switched on while data is there, Redis must write it before it
 # restarts: it would otherwise start from the empty journal.
 _JOURNAL_SECONDS = 120
@@ -61,6 +61,30 @@ def serve(plan: RedisPlan, ctx: ActionContext) -> Result:
                 hint=f"on {ctx.host}: `journalctl -u {_UNIT} -n 50`",
             )
     return Result(changed=bool(changed) or not running, diff=shown or None, warnings=_open(plan))
+
+
+def stop(ctx: ActionContext) -> Result:
+    """Have the server stopped; it writes what it holds to its disk before. Raises ActionFailed."""
+    running = ctx.probe(f"systemctl is-active --quiet {_UNIT}").ok
+    if running and not ctx.check:
+        outcome = ctx.act(f"systemctl stop {_UNIT}\n")
+        if not outcome.ok:
+            raise ActionFailed(f"Redis on {ctx.host} cannot be stopped: {outcome.err.strip()}")
+    return Result(changed=running)
+
+
+def start(plan: RedisPlan, ctx: ActionContext) -> Result:
+    """Have the server run and answer, as it is configured. Raises ActionFailed."""
+    running = ctx.probe(f"systemctl is-active --quiet {_UNIT}").ok
+    if not running and not ctx.check:
+        env = {"REDISCLI_AUTH": plan.password} if plan.password else {}
+        outcome = ctx.act(f"systemctl start {_UNIT}\n{_answers(plan.port)}", env=env)
+        if not outcome.ok:
+            raise ActionFailed(
+                f"Redis on {ctx.host} does not start: {outcome.err.strip()}",
+                hint=f"on {ctx.host}: `journalctl -u {_UNIT} -n 50`",
+            )
+    return Result(changed=not running)
 
 
 def settings_file(plan: RedisPlan) -> str:
@@ -112,11 +136,17 @@ fi
 {put}
 systemctl enable --quiet {_UNIT}
 systemctl restart {_UNIT}
-left={_START_SECONDS}
+{_answers(port)}"""
+
+
+def _answers(port: int) -> str:
+    """Waits until the server answers, also while it reads its journal."""
+    return f"""\
+left={_LOOKS}
 until [ "$(redis-cli -p {port} ping 2>/dev/null)" = PONG ]; do
     left=$((left - 1))
     [ "$left" -gt 0 ] || {{ echo 'it does not answer' >&2; exit 1; }}
-    sleep 1
+    sleep 0.2
 done
 """
 

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
+from typing import Protocol
 
 from nbops.actions.api import ActionContext
-from nbops.base.command import quote
+from nbops.base.command import Outcome, Text, quote
 from nbops.base.errors import ActionFailed
 from nbops.nocobase.backups import MANIFEST, Manifest, Shelf, read_manifest
 from nbops.nocobase.cluster import Cluster
 from nbops.nocobase.files import Wanted, put_script, stage
+
+
+class Asks(Protocol):
+    """What looks at a host: an action's context, or a command that only reads."""
+
+    @property
+    def host(self) -> str:
+        """The inventory's name of the host."""
+
+    def probe(self, script: Text) -> Outcome:
+        """Run a script that changes nothing."""
 
 
 def shelf_of(cluster: Cluster) -> Shelf:
@@ -17,7 +29,7 @@ def shelf_of(cluster: Cluster) -> Shelf:
     return Shelf(str(cluster.part("backup").get("dir") or "/var/backups/nocobase"), cluster.name)
 
 
-def manifests_on(shelf: Shelf, ctx: ActionContext) -> list[Manifest]:
+def manifests_on(shelf: Shelf, ctx: Asks) -> list[Manifest]:
     """The manifests of the backups on this host.
 
     Raises ActionFailed when one cannot be read or is none.

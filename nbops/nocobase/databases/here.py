@@ -3,9 +3,9 @@ they are told. Pure but for the file with the password."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from nbops.actions.api import ActionContext
 from nbops.base.command import Outcome
@@ -17,6 +17,7 @@ from nbops.nocobase.databases.copies import (
     Access,
     Application,
     Copies,
+    Held,
     Inside,
     Layout,
     Server,
@@ -24,7 +25,7 @@ from nbops.nocobase.databases.copies import (
 )
 from nbops.nocobase.databases.kinds import copies
 from nbops.nocobase.releases import newest
-from nbops.nocobase.shelf import shelf_of
+from nbops.nocobase.shelf import Asks, shelf_of
 
 T = TypeVar("T")
 IN_USE = "nocobase_database"
@@ -149,7 +150,7 @@ def with_login(here: DatabaseHere, put: Callable[[bytes], str]) -> DatabaseHere:
     return replace(here, access=replace(here.access, login=put(content.encode())))
 
 
-def look(here: DatabaseHere, ctx: ActionContext) -> Seen:
+def look(here: DatabaseHere, ctx: Asks) -> Seen:
     """The server and the app's databases as they are now.
 
     Raises ActionFailed when it does not answer, has no such database, has tools that are too
@@ -185,7 +186,7 @@ def _with_applications(here: DatabaseHere, server: Server, inside: Inside) -> Se
     return Seen(server, inside, (Application("", "", here.name), *there), tuple(absent))
 
 
-def asked(here: DatabaseHere, ctx: ActionContext, script: str, read: Callable[[str], T]) -> T:
+def asked(here: DatabaseHere, ctx: Asks, script: str, read: Callable[[str], T]) -> T:
     """What a script that changes nothing tells. Raises ActionFailed when it fails."""
     outcome = ctx.probe(script)
     if not outcome.ok:
@@ -206,15 +207,11 @@ def failed(what: str, outcome: Outcome, hint: str | None = None) -> ActionFailed
     )
 
 
-def kept_in(here: DatabaseHere, server: Server) -> list[dict[str, Any]]:
-    """The databases that restores replaced, or left half-way: name, size in bytes, and run."""
+def kept_in(seen: Seen) -> list[Held]:
+    """The databases that restores replaced, or left half-way; never one that is in use."""
+    used = {one.database for one in seen.databases}
     return [
-        {"name": one.name, "size": one.size, "run": str(one.mark.get("run", ""))}
-        for one in server.databases.values()
-        if one.name != here.name and is_ours(one.mark)
+        one
+        for one in seen.server.databases.values()
+        if one.name not in used and any(word in one.mark for word in ("kept", "new", "trial"))
     ]
-
-
-def is_ours(mark: Mapping[str, Any]) -> bool:
-    """Whether nbops noted on a database that it is one that a restore made or replaced."""
-    return any(word in mark for word in ("kept", "new", "trial", "backup"))

@@ -132,9 +132,9 @@ def swaps_of(here: DatabaseHere, seen: Seen, manifest: Manifest, run: str) -> li
     return swaps
 
 
-def mark_of(manifest: Manifest, run: str) -> str:
+def mark_of(manifest: Manifest, swap: Swap, run: str) -> str:
     """What is noted on a database that is restored and whole."""
-    return marked(backup=manifest.name, run=run, version=manifest.version)
+    return marked(backup=manifest.name, new=swap.live, run=run, version=manifest.version)
 
 
 def is_whole(seen: Seen, database: str, manifest: Manifest, run: str) -> bool:
@@ -208,7 +208,7 @@ def _restore(
         rows = check_count(here, swap.new, part, ctx)
         ctx.progress(f"{swap.new}: {part.tables} tables with {rows} rows")
         warnings = _likeness(here, swap, ctx)
-        noted = ctx.act(copies.note_script(access, swap.new, mark_of(manifest, run)))
+        noted = ctx.act(copies.note_script(access, swap.new, mark_of(manifest, swap, run)))
         if not noted.ok:
             raise failed(f"cannot note on {swap.new} that it is whole", noted)
     except ActionFailed:

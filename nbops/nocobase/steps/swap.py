@@ -19,7 +19,6 @@ from nbops.nocobase.databases.here import (
     database_here,
     failed,
     in_use,
-    is_ours,
     kept_in,
     look,
     ready,
@@ -129,7 +128,11 @@ class DatabaseKept:
         if ctx.host != here.host.host:
             return Result(skipped=True, msg=f"the tools of the database run on {here.host.host}")
         seen = look(ready(here, ctx), ctx)
-        return Result(values={"kept": kept_in(here, seen.server)})
+        kept = [
+            {"name": one.name, "size": one.size, "run": str(one.mark.get("run", ""))}
+            for one in kept_in(seen)
+        ]
+        return Result(values={"kept": kept})
 
 
 class DropArgs(Args):
@@ -155,11 +158,11 @@ class DatabaseDrop:
         if ctx.host != here.host.host:
             return Result(skipped=True, msg=f"the tools of the database run on {here.host.host}")
         here = ready(here, ctx)
-        held = look(here, ctx).server.databases.get(args.name)
+        seen = look(here, ctx)
+        held = seen.server.databases.get(args.name)
         if held is None:
             return Result()
-        used = {here.name, in_use(here.cluster, told_now=False)}
-        if held.name in used or not is_ours(held.mark):
+        if held not in kept_in(seen) or held.name == in_use(here.cluster, told_now=False):
             raise RefusedError(
                 f"{args.name} is no database that a restore kept", hint="see `nbops backups`"
             )
