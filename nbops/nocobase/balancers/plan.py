@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nbops.actions.api import ActionContext
+from nbops.base.errors import ActionFailed
 from nbops.nocobase.balancers.api import BalancerPlan
 from nbops.nocobase.balancers.pages import pages, read_page
 from nbops.nocobase.balancers.tls import read_tls
 from nbops.nocobase.cluster import Cluster
 
+_PLACE = re.compile(r"(\w[\w.-]*|\[[0-9a-fA-F:.]+(%[\w.-]+)?\]):\d+", re.ASCII)
+
 
 def short_plan(cluster: Cluster, drained: frozenset[str] = frozenset()) -> BalancerPlan:
-    """What can be said without reading a file or asking a host: enough to look and to switch."""
+    """What can be said without reading a file or asking a host: enough to look and to switch.
+
+    Raises ActionFailed for an address that is none: it would go into a configuration as it is.
+    """
+    for end in cluster.endpoints:
+        if not _PLACE.fullmatch(end.place):
+            raise ActionFailed(
+                f"the address of {end.host}, {end.address!r}, is no host name and no IP address",
+                hint="set `ansible_host`, or `runtime.address`",
+            )
     part = cluster.part("balancer")
     return BalancerPlan(
         cluster=cluster.name,
