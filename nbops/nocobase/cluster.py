@@ -73,6 +73,15 @@ class Member:
         """Whether the host's apps are for requests."""
         return serves(self.part("runtime").get("worker_mode"))
 
+    @property
+    def mute(self) -> bool:
+        """Whether the host's apps never say that they are up.
+
+        With WORKER_MODE=`-` the app keeps its state to itself: its health address answers
+        503, `APP_PREPARING`, for ever (server/lib/app-supervisor of 2.2.15, and seen).
+        """
+        return str(self.part("runtime").get("worker_mode") or "").strip() == "-"
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -197,8 +206,8 @@ def serves(worker_mode: Any) -> bool:
 
     As the app reads it (server/lib/worker-mode.js of 2.2.15): the list is split at commas and
     its parts are compared whole. `*` is every kind of background work and no requests, `-`
-    nothing at all. An app that is not for requests listens and answers its health address
-    all the same.
+    nothing at all. An app that is not for requests listens all the same, and tells how it is
+    unless it is mute.
     """
     mode = str(worker_mode or "").strip()
     return not mode or "!" in mode.split(",")

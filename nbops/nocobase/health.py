@@ -16,6 +16,9 @@ INFO_PATH = "/api/app:getInfo"
 
 NO_ANSWER = 0
 
+# What each process of the app writes into its log when it is up.
+HAS_STARTED = "app has been started"
+
 
 class Health(StrEnum):
     """How an app is, as far as its own address tells."""

@@ -23,11 +23,19 @@ class Verdict(StrEnum):
     HOPELESS = "hopeless"
 
 
-def looks_needed(cluster_mode: object, start: Start) -> int:
-    """How many looks it takes to have met every process of an app: two for each."""
-    if start is Start.FIRST or not cluster_mode:
+def processes(cluster_mode: object, start: Start) -> int:
+    """How many processes an app has at least, by its CLUSTER_MODE and how it was started."""
+    if start is Start.FIRST or not cluster_mode or cluster_mode == "max":
         return 1
-    return 2 * int(str(cluster_mode)) if cluster_mode != "max" else _LOOKS_AT_MOST
+    return int(str(cluster_mode))
+
+
+def looks_needed(cluster_mode: object, start: Start) -> int:
+    """How many looks it takes to have met every process of an app: two for each of several."""
+    if cluster_mode == "max" and start is not Start.FIRST:
+        return _LOOKS_AT_MOST
+    number = processes(cluster_mode, start)
+    return 2 * number if number > 1 else 1
 
 
 @dataclass(slots=True)

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from nbops.actions.api import ActionContext, Result
-from nbops.base.command import Effect
+from nbops.base.command import Effect, quote
 from nbops.nocobase.cluster import Endpoint
 from nbops.nocobase.health import (
+    HAS_STARTED,
     HEALTH_PATH,
     INFO_PATH,
+    Health,
     HealthReport,
     advice,
     read_health,
@@ -23,7 +25,7 @@ from nbops.nocobase.http import ask_script, read_answers
 from nbops.nocobase.plans import Here, here
 from nbops.nocobase.runtimes.api import NodePlan, NodeState, Start
 from nbops.nocobase.steps.start import node_state, started
-from nbops.nocobase.waiting import Verdict, Wait, looks_needed
+from nbops.nocobase.waiting import Verdict, Wait, looks_needed, processes
 from nbops.runbook.spec import ActionSpec, Args
 
 _PAUSE = 0.5
@@ -131,7 +133,22 @@ def see(
     health, info = read_answers(
         ctx.probe(ask_script((base + HEALTH_PATH, base + INFO_PATH))).out, 2
     )
-    return state, read_health(health.status, health.body), read_version(info.body)
+    report, version = read_health(health.status, health.body), read_version(info.body)
+    if node.cluster.me.mute and report.state is Health.STARTING:
+        return state, *_overheard(node, plan or node.plan, state, report, ctx)
+    return state, report, version
+
+
+def _overheard(
+    node: Here, plan: NodePlan, state: NodeState, report: HealthReport, ctx: ActionContext
+) -> tuple[HealthReport, str | None]:
+    """How an app is that tells it only in its log: what was started is what is there."""
+    log = node.runtime.log_script(plan, 0, state.since).rstrip()
+    outcome = ctx.probe(f"{log} | grep -c -F {quote(HAS_STARTED)} || :")
+    several = node.cluster.part("runtime").get("cluster_mode")
+    if int(outcome.out.strip() or 0) < processes(several, state.start):
+        return report, None
+    return HealthReport(Health.UP), node.cluster.app_version
 
 
 def _log(node: Here, plan: NodePlan, state: NodeState, ctx: ActionContext) -> list[str]:
