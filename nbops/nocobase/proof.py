@@ -25,7 +25,7 @@ VERSION_PATH = "/api/applicationVersion:list"
 RECORDED_PLUGINS_PATH = "/api/applicationPlugins:list?paginate=false"
 PLUGINS_PATH = "/api/pm:list"
 STORAGES_PATH = "/api/storages:list?paginate=false"
-PATIENCE = 30
+PATIENCE = 20
 _ASK = 10
 # The app's processes on one port answer in turn: so many answers in a row come from all.
 _IN_A_ROW = 8
@@ -68,6 +68,7 @@ wait_until() {
         [ -n "$waiting" ] && [ "$(date +%s)" -lt "$until" ] || break
         sleep 0.2
     done
+    [ -z "$waiting" ]
 }
 clear_away() {
     ask @CLEAR_FIRST@ >/dev/null
@@ -78,9 +79,9 @@ clear_away
 made=$(ask @MAKE@)
 echo "made $made"
 [ "$made" = 200 ] || exit 0
-wait_until 200 seen
+wait_until 200 seen || exit 0
 echo "removed $(ask @CLEAR_LAST@)"
-wait_until 404 gone
+wait_until 404 gone || exit 0
 """
 
 
@@ -158,17 +159,16 @@ def read_round_trip(output: str) -> RoundTrip:
     )
 
 
-def deaf(trip: RoundTrip, apps: Sequence[Endpoint]) -> tuple[str, ...]:
-    """Which apps did not learn of what another did: one sentence for each direction."""
-    sentences = []
+def deaf(trip: RoundTrip, apps: Sequence[Endpoint]) -> str:
+    """Which apps did not learn of what another did; empty when each did."""
     for learnt, told, what in ((trip.seen, apps[0], "made"), (trip.gone, apps[-1], "undone")):
         names = [app.name for number, app in enumerate(apps) if number not in learnt]
         if names:
-            sentences.append(
+            return (
                 f"a change {what} through {told.name} was not noticed by {', '.join(names)}"
                 f" within {PATIENCE} s"
             )
-    return tuple(sentences)
+    return ""
 
 
 def recorded_version(answer: Answer) -> str:

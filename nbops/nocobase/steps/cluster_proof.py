@@ -148,8 +148,8 @@ def _synchronise(
             f"{apps[0].name} does not take a change: HTTP {trip.made or 'no answer'}"
             f" {outcome.err.strip()}".rstrip()
         )
-    if sentences := proof.deaf(trip, apps):
-        raise ActionFailed(f"the nodes do not synchronise: {'; '.join(sentences)}", hint=_DEAF)
+    if why := proof.deaf(trip, apps):
+        raise ActionFailed(f"the nodes do not synchronise: {why}", hint=_DEAF)
     return True, []
 
 

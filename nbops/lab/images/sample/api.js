@@ -22,7 +22,11 @@ function createApi(app) {
     "GET /app:getInfo": () => info(app),
     "POST /auth:signIn": async (request) => signIn(app, await read(request)),
     "GET /auth:check": (request) => currentUser(app, request),
-    "GET /pm:list": (request) => currentUser(app, request).then(() => listPlugins(app)),
+    "GET /pm:list": async (request) => {
+      await currentUser(app, request);
+      const known = await listPlugins(app);
+      return known.filter(({ name }) => app.plugins.includes(name)); // those of the image
+    },
     "GET /applicationPlugins:list": (request) =>
       currentUser(app, request).then(() => listPlugins(app)),
     "GET /applicationVersion:list": (request) =>
