@@ -21,7 +21,7 @@ def watched(command: str, file: str) -> str:
     return f"""\
 (
     last=
-    while sleep 1; do
+    while sleep 1 >/dev/null 2>&1; do
         size=$(stat -c %s {path} 2>/dev/null) || continue
         [ "$size" = "$last" ] || echo "at $size"
         last=$size
