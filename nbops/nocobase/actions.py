@@ -8,6 +8,7 @@ from typing import Any
 from nbops.actions.api import Action
 from nbops.nocobase.steps.adopt import Adopt
 from nbops.nocobase.steps.backup import DatabaseBackup
+from nbops.nocobase.steps.backup_check import DatabaseCheck
 from nbops.nocobase.steps.backup_files import BackupFiles, Prune
 from nbops.nocobase.steps.balancer import (
     BalancerConfigure,
@@ -39,6 +40,7 @@ NOCOBASE_ACTIONS: Sequence[Action[Any]] = (
     ReleaseRecord(),
     DatabaseServer(),
     DatabaseCreate(),
+    DatabaseCheck(),
     DatabaseBackup(),
     BackupFiles(),
     Prune(),

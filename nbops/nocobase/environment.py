@@ -103,11 +103,13 @@ class Addresses:
     """Where nodes find the servers that all share.
 
     `redis` maps the hosts of the group `redis` to their addresses, in the inventory's order;
-    the first is the one that is used where the settings name none.
+    the first is the one that is used where the settings name none. `database_name` is the
+    database in use where a restore put another in the place of the one that the settings name.
     """
 
     database: str
     redis: Mapping[str, str] = field(default_factory=dict)
+    database_name: str = ""
 
 
 # An adapter that is named here and not there stops the first installation half-way
@@ -155,7 +157,7 @@ def _database(database: Mapping[str, Any], addresses: Addresses) -> dict[str, Te
         "DB_DIALECT": str(database["kind"]),
         "DB_HOST": str(database.get("host") or addresses.database),
         "DB_PORT": str(database["port"]),
-        "DB_DATABASE": str(database["name"]),
+        "DB_DATABASE": addresses.database_name or str(database["name"]),
         "DB_USER": str(database["user"]),
         "DB_PASSWORD": _secret(database["password"]),
     }

@@ -58,6 +58,11 @@ class Seen:
     databases: Sequence[Application]
     absent: Sequence[str] = ()
 
+    @classmethod
+    def nothing(cls) -> Seen:
+        """A server that could not be asked."""
+        return cls(Server(0, 0, {}), Inside(), ())
+
     @property
     def held(self) -> int:
         """Bytes that they take on the server."""
