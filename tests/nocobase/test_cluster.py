@@ -54,7 +54,7 @@ def test_the_first_app_is_one_for_requests(variables: Variables) -> None:
 
 
 def test_a_cluster_without_such_an_app_has_no_first(variables: Variables) -> None:
-    workers = dict.fromkeys(("node1", "node2", "node3"), {"worker_mode": "*"})
+    workers = {host: {"worker_mode": "*"} for host in ("node1", "node2", "node3")}
     with pytest.raises(RefusedError, match="no node is for requests"):
         _ = cluster(variables, **workers).first
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -16,6 +17,7 @@ import pytest
 from nbops.nocobase.plans import here
 from nbops.nocobase.runtimes.api import NodePlan, Pull
 from nbops.nocobase.runtimes.pm2 import Pm2
+from tests.nocobase.npm_registry import registry
 from tests.nocobase.test_pm2 import RUNTIME
 
 Variables = Callable[..., Mapping[str, Any]]
@@ -116,6 +118,27 @@ def test_a_package_of_another_checksum_is_refused(plan: NodePlan, package: Path)
     assert done.returncode == 1
     assert "another checksum" in done.stderr
     assert make(replace(plan, sha256=right), package).returncode == 0
+
+
+@root_only
+@pytest.mark.skipif(not shutil.which("npm"), reason="npm is not installed")
+def test_npm_makes_the_folder_by_the_hosts_own_settings(
+    plan: NodePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with registry(plan.version) as address:
+        monkeypatch.setenv("npm_config_registry", address)
+        done = make(plan, None)
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = Path(plan.home) / "apps" / plan.version
+    app = json.loads((folder / "package.json").read_text())
+    called = json.loads((folder / "yarn.lock").read_text())
+    assert app["flags"] == ["--skip-dev-dependencies", "-a", "-e", "APP_ENV=production"]
+    assert app["resolutions"] == {"async": "3", "xlsx": "0.18.5"}
+    assert called["registry"] == address
+    assert called["args"] == ["install", "--production", "--ignore-engines", "--non-interactive"]
+    assert (folder / "node_modules" / ".bin" / "yarn").is_file()
+    assert not (folder / ".env").exists()
+    assert names(folder.parent) == [plan.version]
 
 
 @root_only
