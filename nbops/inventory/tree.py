@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,18 @@ from nbops.base.errors import Place, Problem
 from nbops.base.yamlpos import YamlMap, YamlSeq, did_you_mean
 from nbops.inventory.model import ALL, UNGROUPED
 from nbops.inventory.ranges import MAX_HOSTS, expand
+
+# Variables that say how a host is reached, as Ansible names them.
+_CONNECTING = frozenset(
+    """
+    ansible_become ansible_become_method ansible_become_pass ansible_become_password
+    ansible_become_user ansible_connection ansible_group_priority ansible_host
+    ansible_password ansible_port ansible_private_key_file ansible_python_interpreter
+    ansible_ssh_args ansible_ssh_common_args ansible_ssh_extra_args ansible_ssh_host
+    ansible_ssh_pass ansible_ssh_password ansible_ssh_port ansible_ssh_private_key
+    ansible_ssh_private_key_file ansible_ssh_user ansible_timeout ansible_user
+    """.split()  # noqa: SIM905 - one word a line would take a page
+)
 
 SECTIONS = ("hosts", "vars", "children")
 _GROUP_NAME = re.compile(r"\w[\w.-]*")
@@ -245,6 +258,10 @@ def check_variable_names(source: YamlMap) -> tuple[list[Problem], list[Problem]]
                     f'put quotes around it: "{key}"',
                 )
             )
+        elif like := _misspelt(key):
+            warnings.append(
+                Problem(f"nbops and Ansible know no `{key}`", place, f"did you mean `{like}`?")
+            )
         elif not key.isidentifier():
             warnings.append(
                 Problem(
@@ -254,6 +271,13 @@ def check_variable_names(source: YamlMap) -> tuple[list[Problem], list[Problem]]
                 )
             )
     return problems, warnings
+
+
+def _misspelt(name: str) -> str | None:
+    """The variable of a connection that a name was probably meant to be."""
+    if not name.startswith("ansib") or name in _CONNECTING:
+        return None
+    return next(iter(difflib.get_close_matches(name, _CONNECTING, n=1, cutoff=0.9)), None)
 
 
 def find_cycle(groups: dict[str, GroupDraft]) -> Problem | None:

@@ -63,6 +63,9 @@ def compiled(
     except TemplateSyntaxError as error:
         where = Place(name, error.lineno) if name else place
         raise ActionFailed(f"Syntax error in template: {error.message}", place=where) from None
+    except (RecursionError, ValueError) as error:  # nesting, or a number, without end
+        what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ActionFailed(f"Syntax error in template: {what}", place=place) from None
 
 
 def pieces(template: Template, scope: Scope) -> list[Any]:

@@ -330,3 +330,12 @@ def test_deep_and_wide_groups_do_not_hang(load: Load) -> None:
     inventory = load(f"{text}g{levels}a: {{hosts: {{h: }}}}\ng{levels}b: {{hosts: {{h: }}}}\n")
     assert inventory.groups[f"g{levels}a"].depth == levels + 1
     assert len(inventory.groups_of("h")) == 2 * (levels + 1)
+
+
+def test_a_misspelt_variable_of_the_connection_is_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "hosts.yml"
+    values = "{ansible_prot: 22, ansible_user: b, ansible_shell_type: sh}"
+    path.write_text(f"all: {{hosts: {{a: {values}}}}}\n")
+    (warning,) = load_inventory(path).warnings
+    assert "`ansible_prot`" in warning.message
+    assert warning.hint == "did you mean `ansible_port`?"
