@@ -55,10 +55,8 @@ class EndRun(Directive):
 
 
 @dataclass(frozen=True)
-class MarkMaintenance(Directive):
-    """The 503 page now stands (or is gone) on this balancer."""
-
-    on: bool
+class Seal(Directive):
+    """Users work with what was done so far: a failure from now on does not undo it."""
 
 
 @dataclass(frozen=True)

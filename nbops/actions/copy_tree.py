@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,7 +88,7 @@ def from_here(args: CopyArgs, source: Path, ctx: ActionContext) -> Result:
     values = {
         **done.values,
         "dest": f"{dest}/",
-        "src": f"{source}/" if prefix == "" else str(source),
+        "src": f"{source.absolute()}{'/' if prefix == '' else ''}",
     }
     files = [pair for pair in pairs if pair[0].kind == "file"]
     if len(files) == 1 and not done.failed and not (ctx.check and done.changed):
@@ -324,6 +325,11 @@ def _placement(
 ) -> place.Placement:
     entry, there = pair
     staged = entry.source if isinstance(entry.source, str) else ctx.stage(entry.source)
+    if args.remote_src and entry.below == "" and there.exists:
+        # A file of the host that takes another one's place comes with its own permissions.
+        own = tree.rights
+        mode = stat.S_IFREG | entry.mode
+        there = replace(there, mode=mode, uid=own.own_uid, gid=own.own_gid)
     return place.plan(staged, there.path, _rights_of(tree, entry), there, backup=args.backup)
 
 

@@ -174,7 +174,7 @@ class FileAction:
         state = state_of(args, seen)
         key = "dest" if state in {"link", "hard", "touch"} else "path"
         values: dict[str, Any] = {"src": args.src} if state in {"link", "hard"} else {}
-        if args.state == "link" and args.src is None:
+        if state == "link" and args.src is None and args.follow:
             values["src"] = seen.there.target
         if step.problem:
             now = seen.real if step.path == seen.real.path else seen.there

@@ -104,7 +104,8 @@ def put(goal: Goal, ctx: ActionContext) -> Result:
     if problem:
         return failed(problem, checksum=sha1)
     if not goal.force and found.existing.exists:
-        return Result(values={"dest": found.path, "src": _source(goal)})
+        here = {"src": _source(goal)} if _source(goal) else {}
+        return Result(values={"dest": found.path, **here})
     if found.existing.is_link or found.existing.sha1 != sha1:
         return _write(goal, content, sha1, found, ctx)
     return _set_rights(found, sha1, ctx)

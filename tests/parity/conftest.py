@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.actions.echo import listening
 from tests.parity.harness import Bench, ansible_environment
 from tests.parity.warm import Playbooks
 from tests.sshd import SshServer, loopback
@@ -16,8 +17,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     with (
         SshServer(folder / "sshd", addresses=loopback(3, net=7)) as server,
         Playbooks(ansible_environment(folder), folder) as playbooks,
+        listening() as web,
     ):
-        yield Bench(folder, server, playbooks)
+        yield Bench(folder, server, playbooks, web)
 
 
 @pytest.fixture(autouse=True)

@@ -211,6 +211,9 @@ def _plain(value: Any) -> Any:
     """A result with the folders of the two runs under one name."""
     text = json.dumps(value, default=str)
     text = re.sub(r"/[^\"\s:]*/(?:ansible|nbops)/(root|book)\b", r"<\1>", text)
+    staged = r"/[^\"\s]*/(?:ansible-tmp-[^\"\s/]+/\.source[^\"\s]*|run-[^\"\s/]+/f-[0-9a-f]+)"
+    text = re.sub(staged, "<staged>", text)
+    text = re.sub(r"/[^\"\s:]*/\.(?:ansible/tmp|nbops)/[^\"\s]*", "<staged>", text)
     text = re.sub(r"Paused for [\d.]+", "Paused for N", text)
     return json.loads(text)
 
