@@ -64,6 +64,8 @@ def _choose(missing: tuple[str, ...], ctx: ActionContext) -> list[str]:
     updated = ctx.act(bootstrap.UPDATE, deadline=LONG_DEADLINE, idle=True)
     offered = bootstrap.read_candidates(ctx.probe(bootstrap.candidates_script()).out)
     chosen, unknown = bootstrap.packages(missing, offered)
+    if not chosen and not unknown:
+        unknown = [f"its package sources have no {', '.join(missing)}"]
     if unknown:
         raise ActionFailed(
             f"{ctx.host} cannot be prepared: {'; '.join(unknown)}",
