@@ -40,6 +40,18 @@ def keep_script(paths: Sequence[str]) -> tuple[str, str, str]:
     return "\n".join(keep), "\n".join(restore), "\n".join(forget)
 
 
+def checked(put: str) -> str:
+    """Runs the text that puts files, stopping at the first fault, and has `refuse` called then.
+    (Left of `||`, a shell would go on after a fault.)"""
+    return f"""\
+set +e
+(
+{put})
+written=$?
+set -e
+[ "$written" = 0 ] || refuse 'the files cannot be written'"""
+
+
 def readable(ctx: ActionContext, changed: Sequence[Wanted]) -> tuple[Diff, ...]:
     """The differences in the files that people may read: nothing of a private key."""
     return diffs(ctx, [file for file in changed if not isinstance(file.content, Secret)])

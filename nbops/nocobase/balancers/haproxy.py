@@ -7,7 +7,7 @@ from nbops.base.command import quote
 from nbops.base.errors import ActionFailed
 from nbops.base.secret import Secret
 from nbops.nocobase.balancers.api import BalancerPlan, BalancerState, Change
-from nbops.nocobase.balancers.applying import apply_files, keep_script, readable, state_of
+from nbops.nocobase.balancers.applying import apply_files, checked, keep_script, readable, state_of
 from nbops.nocobase.balancers.haproxy_conf import (
     KEPT,
     ROOT,
@@ -23,7 +23,7 @@ from nbops.nocobase.balancers.inflight import PROGRAM
 from nbops.nocobase.files import Wanted, different
 
 # By then an old process has closed the connections that clients left idle at the reload.
-_SETTLED = KEPT + 3
+_SETTLED = KEPT + 2
 
 
 class HAProxy:
@@ -162,7 +162,7 @@ back() {{
     systemctl daemon-reload
 }}
 refuse() {{ back; printf '%s\\n' "$1" >&2; exit 1; }}
-( {put} ) || refuse 'the files cannot be written'
+{checked(put)}
 said=$(haproxy -c -q -f {file} 2>&1) || refuse "$said"
 systemctl daemon-reload
 systemctl enable --quiet {name}

@@ -24,7 +24,7 @@ from nbops.nocobase.cluster import Endpoint
 from nbops.nocobase.health import HEALTH_PATH
 
 ROOT = "/etc/haproxy/nbops"
-KEPT = 8  # seconds that an idle connection of a client is kept
+KEPT = 5  # seconds that an idle connection of a client is kept
 _BUFFER = 16384
 _HEADERS = 2048
 

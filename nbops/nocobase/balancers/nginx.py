@@ -6,7 +6,7 @@ from nbops.actions.api import ActionContext
 from nbops.base.command import quote
 from nbops.base.errors import ActionFailed
 from nbops.nocobase.balancers.api import BalancerPlan, BalancerState, Change
-from nbops.nocobase.balancers.applying import apply_files, keep_script, readable, state_of
+from nbops.nocobase.balancers.applying import apply_files, checked, keep_script, readable, state_of
 from nbops.nocobase.balancers.inflight import PROGRAM
 from nbops.nocobase.balancers.nginx_conf import ROOT, SIDE_STATE, folder, site, site_path
 from nbops.nocobase.files import Wanted, different
@@ -120,18 +120,32 @@ back() {{
     rm -f {at}/closing
 }}
 refuse() {{ back; printf '%s\\n' "$1" >&2; exit 1; }}
-( {put} ) || refuse 'the files cannot be written'
+{checked(put)}
 if [ -e {WELCOME} ] || [ -L {WELCOME} ]; then mv -f {WELCOME} {_AWAY}; fi
 said=$(nginx -t 2>&1) || refuse "$said"
 [ "$(conflicts)" -le "$before" ] || refuse "$(nginx -t 2>&1 | grep 'conflicting server name')
 another site has the same name and port: give each cluster its own balancer.address or port"
 systemctl enable --quiet nginx
 if systemctl is-active --quiet nginx; then
+{_reload(plan, digest)}
+else
+    systemctl start nginx || {{ back; systemctl status -n 5 --no-pager nginx >&2 || true; exit 1; }}
+fi
+{forget}
+rm -f {_AWAY}
+"""
+
+
+def _reload(plan: BalancerPlan, digest: str) -> str:
+    """Reloads, with kept connections closed before, and returns when every old worker has
+    stopped taking requests and a new one answers."""
+    closing = quote(f"{folder(plan)}/closing")
+    return f"""\
     main=$(systemctl show -p MainPID --value nginx)
     workers() {{ grep -ls "^PPid:[[:space:]]*$main\\$" /proc/[0-9]*/status | cut -d/ -f3; }}
     taking() {{ tr '\\0' ' ' < "/proc/$1/cmdline" 2>/dev/null | grep -v -q 'shutting down'; }}
     old=$(workers)
-    : > {at}/closing
+    : > {closing}
     sleep {_CLOSING}
     systemctl reload nginx
     left=100
@@ -153,10 +167,4 @@ if systemctl is-active --quiet nginx; then
         fi
         sleep 0.1
     done
-    rm -f {at}/closing
-else
-    systemctl start nginx || {{ back; systemctl status -n 5 --no-pager nginx >&2 || true; exit 1; }}
-fi
-{forget}
-rm -f {_AWAY}
-"""
+    rm -f {closing}"""
