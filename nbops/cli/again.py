@@ -13,10 +13,10 @@ import typer
 from nbops.base.errors import LockedError, RefusedError, RolledBack, UsageError
 from nbops.cli.extra import extra_vars
 from nbops.cli.options import Output, expand
-from nbops.engine.past import Interruption
 
 if TYPE_CHECKING:
     from nbops.cli.wire import RunOptions
+    from nbops.engine.past import Interruption
     from nbops.journal.read import PastRun
     from nbops.journal.store import RunEntry
     from nbops.journal.unfinished import Unfinished
@@ -117,6 +117,7 @@ def _options(
     forks: int | None,
 ) -> RunOptions:
     from nbops.cli.wire import RunOptions
+    from nbops.engine.past import Interruption
     from nbops.engine.run import OnFailure
     from nbops.journal.store import journal_path
     from nbops.journal.unfinished import unfinished
@@ -152,7 +153,8 @@ def _options(
         json=output.json,
         plain=output.plain,
         verbosity=output.verbosity,
-        on_failure=OnFailure(plan["on_failure"]),
+        version=plan["version"],
+        on_failure=OnFailure(plan["on_failure"]) if plan["on_failure"] else None,
         adopt=plan["adopt"],
         again=Again(run=run.run, past=past, plan=plan, plan_hash=state.plan_hash, changed=changed),
     )

@@ -12,9 +12,9 @@ from nbops.base.errors import HostUnusable, RefusedError
 from nbops.base.events import Bus
 from nbops.base.ids import new_run_id
 from nbops.base.retry import Stop
+from nbops.cli.cluster import Cluster
 from nbops.cli.extra import extra_vars
 from nbops.cli.options import Output, Target
-from nbops.cli.wire import Cluster
 from nbops.engine.connections import Connections
 from nbops.engine.run import FORKS, signals
 from nbops.inventory.connection import become_of

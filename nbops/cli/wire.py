@@ -7,9 +7,8 @@ import hashlib
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,42 +16,30 @@ import typer
 
 from nbops.actions.builtin import BUILTIN
 from nbops.actions.registry import Registry
-from nbops.base.command import Identity
-from nbops.base.errors import Place, Problem, UsageError
+from nbops.base.errors import Problem, UsageError
 from nbops.base.events import Bus, Note, Observer
 from nbops.base.ids import new_run_id
 from nbops.base.retry import Stop
-from nbops.base.secret import Masker, Secret
 from nbops.cli import runbooks
+from nbops.cli.cluster import Cluster
 from nbops.cli.foresee import check_choice, check_hosts
 from nbops.engine.connections import Connections
-from nbops.engine.hosts import Hosts
 from nbops.engine.includes import include_loader
 from nbops.engine.past import NoPast
 from nbops.engine.process import this_process
 from nbops.engine.run import FORKS, OnFailure, Run, RunRequest
 from nbops.engine.strategy import Choice
-from nbops.engine.variables import VariableStore, World
-from nbops.inventory.connection import SshDefaults, become_of, endpoint_of, endpoints_of
-from nbops.inventory.load import load_inventory
-from nbops.inventory.model import ALL, Group, Inventory
 from nbops.inventory.pattern import match_hosts
 from nbops.journal.store import Journal, RunEntry, as_json, journal_path
 from nbops.journal.unfinished import PROCESS
 from nbops.nocobase.actions import NOCOBASE_ACTIONS
-from nbops.nocobase.plugins import as_data, local_packages
 from nbops.nocobase.settings import (
-    ROLES,
     VARIABLE,
     ClusterSettings,
-    as_vars,
-    load_settings,
-    read_secrets,
 )
 from nbops.report.choose import observer
 from nbops.runbook.expr import Templar
 from nbops.runbook.model import Runbook
-from nbops.transport.endpoint import Endpoint
 from nbops.transport.pool import Pool
 
 if TYPE_CHECKING:
@@ -66,7 +53,8 @@ class RunOptions:
 
     `strict` commands do nothing at all when one host of the inventory cannot be used. `again`
     is the interrupted run with which this one goes on. `observer` watches in place of the one
-    that the other options choose. `adopt` takes over a cluster that was built by hand.
+    that the other options choose. `version` is to run in place of the inventory's. `adopt` takes
+    over a cluster that was built by hand.
     """
 
     command: str
@@ -85,7 +73,8 @@ class RunOptions:
     plain: bool = False
     verbosity: int = 0
     yes: bool = False
-    on_failure: OnFailure = OnFailure.ROLLBACK
+    version: str | None = None
+    on_failure: OnFailure | None = None
     again: Again | None = None
     observer: Observer | None = None
     adopt: bool = False
@@ -110,7 +99,9 @@ def run(options: RunOptions) -> int:
 
     Raises an NbopsError when the run ended before or outside its plays.
     """
-    cluster = Cluster(options.inventory, options.extra_vars, (options.runbook.parent,))
+    cluster = Cluster(
+        options.inventory, options.extra_vars, (options.runbook.parent,), options.version
+    )
     actions = catalog()
     runbook = runbooks.load(options.runbook, options.inventory, actions)
     if options.strict and cluster.settings is None:
@@ -139,110 +130,6 @@ def warn(bus: Bus, warnings: Iterable[Problem]) -> None:
     """Tell what is not wrong enough to stop for."""
     for one in warnings:
         bus(Note(level="warning", message=str(one), hint=one.hint or ""))
-
-
-class Cluster:
-    """An inventory with everything that is read of it before hosts are contacted.
-
-    `also` are folders whose `group_vars/` and `host_vars/` count as well: the runbook's.
-
-    Raises UsageError, with every problem of its kind at once, from whatever is asked first.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        extra_vars: Mapping[str, Any] | None = None,
-        also: Sequence[Path] = (),
-    ) -> None:
-        self.path = path
-        self.masker = Masker()
-        self._extra = dict(extra_vars or {})
-        self._templar = Templar()
-        self.inventory: Inventory = _with_roles(load_inventory(path, also))
-
-    @cached_property
-    def settings(self) -> ClusterSettings | None:
-        """The checked `nocobase` settings; None when the inventory has none."""
-        if not any(VARIABLE in self.inventory.vars_of(host) for host in self.inventory.hosts):
-            return None
-        return load_settings(self.inventory, self.render)
-
-    def render(self, host: str) -> Callable[[Any], Any]:
-        """What evaluates the templates of a host's raw values."""
-        variables = VariableStore(self._raw_world, Hosts(()), self._templar).of_host(host)
-        return lambda value: self._templar.render(value, variables)
-
-    def world(self, magic: Mapping[str, Any], *, packages: bool = False) -> World:
-        """All variables, secrets fetched and known to the masker.
-
-        `packages`: the plugin packages of this computer are read and checked as well.
-        """
-        world = self._raw_world
-        effective: dict[str, dict[str, Any]] = {}
-        if self.settings is not None:
-            secrets = read_secrets(self.settings)
-            self._learn(secrets)
-            for host, settings in self.settings.hosts.items():
-                effective[host] = {VARIABLE: as_vars(settings, secrets)}
-            if packages:
-                known = as_data(local_packages(self.settings))
-                for variables in effective.values():
-                    variables[VARIABLE]["plugins"]["packages"] = known
-        return World(
-            inventory=world.inventory,
-            groups=world.groups,
-            group_names=world.group_names,
-            extra=world.extra,
-            settings=effective,
-            magic=magic,
-        )
-
-    def endpoint(self, host: str) -> Endpoint:
-        """Where a host is; one that the inventory does not know is reached by its name."""
-        if host not in self.inventory.hosts:
-            local = host in {"localhost", "127.0.0.1", "::1"}
-            return Endpoint(host, host, connection="local" if local else "ssh")
-        defaults = self.settings.ssh_defaults() if self.settings else SshDefaults()
-        endpoint = endpoint_of(self.inventory, host, self.render(host), defaults)
-        self._learn([endpoint.password] if endpoint.password else [])
-        return endpoint
-
-    def check_endpoints(self) -> None:
-        """Raise UsageError with everything that is wrong with how hosts are to be reached."""
-        defaults = self.settings.ssh_defaults() if self.settings else SshDefaults()
-        endpoints_of(self.inventory, self.inventory.hosts, self.render, defaults)
-
-    def root_identity(self, host: str) -> Identity:
-        """Who may write the lock's record where the login user may not."""
-        become = become_of(self.inventory, host, self.render(host))
-        self._learn([become.password] if become.password else [])
-        return Identity("root", become.method or "sudo", become.password)
-
-    def _learn(self, secrets: Iterable[Secret]) -> None:
-        for secret in secrets:
-            self.masker.learn(secret)
-
-    @cached_property
-    def _raw_world(self) -> World:
-        inventory = self.inventory
-        return World(
-            inventory={host: inventory.vars_of(host) for host in inventory.hosts},
-            groups=inventory.members(),
-            group_names={host: inventory.groups_of(host) for host in inventory.hosts},
-            extra=self._extra,
-        )
-
-
-def _with_roles(inventory: Inventory) -> Inventory:
-    """The groups with a meaning are there, if empty, where the inventory describes a cluster."""
-    if not any(VARIABLE in inventory.vars_of(host) for host in inventory.hosts):
-        return inventory
-    place = Place(str(inventory.file), 1)
-    missing = {
-        role: Group(role, place, parents=(ALL,)) for role in ROLES if role not in inventory.groups
-    }
-    return replace(inventory, groups={**inventory.groups, **missing})
 
 
 def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: Runbook) -> Run:
@@ -288,7 +175,7 @@ def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: 
             diff=options.diff,
             forks=forks,
             past=options.again.past if options.again else NoPast(),
-            on_failure=options.on_failure,
+            on_failure=_on_failure(options, settings),
         ),
         actions=actions,
         templar=Templar((root,)),
@@ -306,6 +193,12 @@ def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: 
     )
     holder.append(prepared)
     return prepared
+
+
+def _on_failure(options: RunOptions, settings: ClusterSettings | None) -> OnFailure:
+    if options.on_failure is not None:
+        return options.on_failure
+    return OnFailure(settings.common.upgrade.on_failure) if settings else OnFailure.ROLLBACK
 
 
 def _asker(options: RunOptions) -> Callable[[str], bool]:
@@ -362,6 +255,7 @@ def _entry(
             "check": options.check,
             "strict": options.strict,
             "on_failure": options.on_failure,
+            "version": options.version,
             "adopt": options.adopt,
         }
     )

@@ -32,7 +32,7 @@ class Included:
 class TaskOutcome:
     """One task on one host, all items of its loop together.
 
-    `recalled`: it was done before the run was interrupted. `ignored` failures count as ok;
+    `ignored` failures count as ok;
     `registered` is what `register` gives; `facts` and `host_facts` are variables and facts
     that the action set.
     """
@@ -47,7 +47,6 @@ class TaskOutcome:
     fact_host: str = ""
     includes: list[Included] = field(default_factory=list)
     directives: list[Directive] = field(default_factory=list)
-    recalled: bool = False
 
     @property
     def failed(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from nbops.actions.api import MarkMaintenance, Meta
+from nbops.actions.api import Directive, EndRun, Meta, Seal
 from nbops.base.events import Status
 from nbops.engine.outcome import Included, TaskOutcome
 from nbops.journal.store import as_json
@@ -142,11 +142,7 @@ def recalled(host: str, document: Mapping[str, Any]) -> TaskOutcome:
         host_facts=dict(document["host_facts"]),
         fact_host=document["fact_host"],
         includes=[Included(file, values) for file, values in document["includes"]],
-        directives=[
-            Meta(one["meta"]) if "meta" in one else MarkMaintenance(one["maintenance"])
-            for one in document["directives"]
-        ],
-        recalled=True,
+        directives=[_recalled(one) for one in document["directives"]],
     )
 
 
@@ -154,7 +150,15 @@ def _directive(one: object) -> dict[str, Any] | None:
     match one:
         case Meta(what=what):
             return {"meta": what}
-        case MarkMaintenance(on=on):
-            return {"maintenance": on}
+        case EndRun(why=why):
+            return {"end": why}
+        case Seal():
+            return {"seal": True}
         case _:
             return None
+
+
+def _recalled(one: Mapping[str, Any]) -> Directive:
+    if "meta" in one:
+        return Meta(one["meta"])
+    return EndRun(one["end"]) if "end" in one else Seal()

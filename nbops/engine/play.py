@@ -70,6 +70,8 @@ class Player:
         before = len(self.failed) + len(self.unreachable)
         for members in self._batches(play, ordered(hosts, play.order), variables):
             batch = self._go_through(play, members, variables)
+            if batch.over:
+                return False
             if batch.ended:
                 break
             lost = len(self.failed) + len(self.unreachable)

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from nbops.actions.api import MarkMaintenance, Meta
+from nbops.actions.api import EndRun, Meta, Seal
 from nbops.base.errors import ActionFailed
-from nbops.base.events import MaintenanceMark, PhaseStarted, Status, StepEnded, TaskStarted
+from nbops.base.events import PhaseStarted, Status, StepEnded, TaskStarted
 from nbops.engine.batch import Batch
 from nbops.engine.call import Call, Parts, task_name
 from nbops.engine.cursor import Cursor
@@ -309,11 +309,11 @@ class Linear:
     def _directives(self, results: Sequence[TaskOutcome]) -> None:
         for one in results:
             for directive in one.directives:
-                if isinstance(directive, MarkMaintenance):
-                    if not one.recalled:
-                        self.parts.emit(MaintenanceMark(on=directive.on, host=one.host))
-                    if not directive.on:
-                        self.undo.seal()
+                if isinstance(directive, Seal):
+                    self.undo.seal()
+                elif isinstance(directive, EndRun):
+                    self.batch.end(self.batch.left)
+                    self.batch.ended = self.batch.over = True
                 elif isinstance(directive, Meta):
                     self._meta(one.host, directive.what)
 
@@ -394,4 +394,4 @@ def _inside_include(scope: Scope, included: Included) -> Scope:
     task = scope.around[-1]
     layers = [Layer(f"vars of include {task.name or ''}", task.vars, template=True)]
     layers.append(Layer(f"include of {included.file}", included.variables, template=False))
-    return replace(scope, around=scope.around[:-1]).bring(layers)
+    return replace(scope, around=scope.around[:-1]).give(layers)

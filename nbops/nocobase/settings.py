@@ -7,7 +7,7 @@ secrets, and `as_vars` gives what a runbook sees.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,13 @@ from nbops.nocobase.environment import REDIS_DATABASES
 from nbops.nocobase.secrets import Reader, SecretProblem
 from nbops.nocobase.settings_check import cluster_problems
 from nbops.nocobase.settings_errors import problems_of
-from nbops.nocobase.settings_model import Settings
+from nbops.nocobase.settings_model import Settings, check_version
 from nbops.nocobase.settings_types import HEX_KEY, Source
 
 VARIABLE = "nocobase"
 ROLES = ("app", "balancer", "database", "redis")
+FIRST = "nocobase_first"
+OTHERS = "nocobase_others"
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,23 @@ class ClusterSettings:
     def redis(self) -> tuple[str, ...]:
         """The hosts of the group `redis`."""
         return self.inventory.hosts_of("redis")
+
+    @property
+    def first(self) -> str:
+        """The node that is started first: one that answers requests, if there is any."""
+        serving = (host for host in self.app if self.hosts[host].runtime.serves)
+        return next(serving, self.app[0])
+
+    def at_version(self, version: str) -> ClusterSettings:
+        """The same for another version. Raises UsageError when it is none."""
+        try:
+            checked = check_version(version)
+        except ValueError as error:
+            raise UsageError(f"--version {version}: {error}") from None
+        hosts = {
+            host: one.model_copy(update={"version": checked}) for host, one in self.hosts.items()
+        }
+        return replace(self, hosts=hosts)
 
     def place(self, *loc: Any, host: str | None = None) -> Place | None:
         """Where a value of a host's settings stands (default: the first app host)."""

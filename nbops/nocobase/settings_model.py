@@ -288,7 +288,8 @@ EnvValue = Annotated[
 ]
 
 
-def _version(value: str) -> str:
+def check_version(value: str) -> str:
+    """`value` if it is a version that can be pinned. Raises ValueError, with the reason."""
     if _VERSION.fullmatch(value):
         return value
     if re.match(r"(latest|beta|alpha|next|main)", value):
@@ -321,7 +322,7 @@ class Settings(Section):
         str,
         matching(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}", "a name of letters, digits, `_` and `-`"),
     ] = Field(description="name of the cluster")
-    version: Annotated[str, AfterValidator(_version)] = Field(
+    version: Annotated[str, AfterValidator(check_version)] = Field(
         description="what the first deploy installs; later the release record rules"
     )
     image: Annotated[str, AfterValidator(_image)] = Field(

@@ -32,8 +32,8 @@ class ActionSpec:
     `free_form` names the argument that a plain text stands for (`command: uptime`).
     `local` actions never connect to the host. `effect` is NONE when the action changes
     nothing on hosts. An action that is not `repeatable` is not done a second time when nobody
-    can say whether it was done. `check` tells what it does in check mode. `returns` maps the keys of
-    its result to what they hold.
+    can say whether it was done. `check` tells what it does in check mode. `returns` maps the
+    keys of its result to what they hold.
     """
 
     name: str

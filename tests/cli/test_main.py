@@ -147,7 +147,7 @@ def test_wrong_usage_ends_with_2(nbops: Nbops, local: Path, arguments: tuple[str
 
 def test_wrong_usage_is_json_when_that_was_asked_for(nbops: Nbops) -> None:
     told = nbops("deploy", "--nope", "--json")
-    assert json.loads(told.out)["problems"][0]["message"] == "No such option: --nope"
+    assert json.loads(told.out)["problems"][0]["message"].startswith("No such option: --nope")
 
 
 def test_json_after_two_dashes_belongs_to_the_command(nbops: Nbops, local: Path) -> None:

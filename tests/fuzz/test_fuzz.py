@@ -21,6 +21,7 @@ import yaml
 
 from nbops.base.errors import UsageError
 from nbops.cli import foresee, wire
+from nbops.cli.cluster import Cluster
 from nbops.inventory.load import load_inventory
 from nbops.runbook.lint import lint
 from nbops.runbook.load import load_runbook
@@ -95,7 +96,7 @@ def check_runbook(path: Path) -> None:
 
 def check_inventory(path: Path) -> None:
     """Read everything of it that a run reads before it connects."""
-    cluster = wire.Cluster(path)
+    cluster = Cluster(path)
     if cluster.settings is None:
         cluster.check_endpoints()
 
