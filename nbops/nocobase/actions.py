@@ -9,6 +9,7 @@ from nbops.actions.api import Action
 from nbops.nocobase.steps.adopt import Adopt
 from nbops.nocobase.steps.backup import DatabaseBackup
 from nbops.nocobase.steps.backup_check import DatabaseCheck
+from nbops.nocobase.steps.backup_copy import BackupFetch, BackupStore
 from nbops.nocobase.steps.backup_files import BackupFiles, Prune
 from nbops.nocobase.steps.balancer import (
     BalancerConfigure,
@@ -43,6 +44,8 @@ NOCOBASE_ACTIONS: Sequence[Action[Any]] = (
     DatabaseCheck(),
     DatabaseBackup(),
     BackupFiles(),
+    BackupFetch(),
+    BackupStore(),
     Prune(),
     DatabaseRestore(),
     DatabaseSwap(),
