@@ -5,7 +5,7 @@ from __future__ import annotations
 from nbops.actions.api import ActionContext, Result
 from nbops.base.command import Effect, quote
 from nbops.nocobase.plans import Here, here
-from nbops.nocobase.runtimes.api import NodeState
+from nbops.nocobase.runtimes.api import NodePlan, NodeState
 from nbops.nocobase.steps.wait import see
 from nbops.runbook.spec import ActionSpec, NoArgs
 
@@ -29,29 +29,34 @@ class Verify:
     )
 
     def run(self, _args: NoArgs, ctx: ActionContext) -> Result:
-        """One look: the wait is over by now."""
+        """One look at each app of the node: the wait is over by now."""
         node = here(ctx.vars)
-        state, health, version = see(node, ctx)
-        if ctx.check and not state.running:
-            return Result(skipped=True, msg="the app does not run")
         wanted = node.cluster.app_version
-        if not health.up:
-            why = f"it ended {state.restarts} times" if state.restarts else str(health)
-            return Result(failed=True, msg=f"NocoBase on {ctx.host} does not serve: {why}")
-        if version != wanted:
-            return Result(
-                failed=True,
-                msg=f"NocoBase on {ctx.host} is {version or 'of no version'}, not {wanted}",
-            )
-        return Result(values={"version": version}, warnings=_silent_faults(node, state, ctx))
+        warnings: tuple[str, ...] = ()
+        for app, plan in node.apps():
+            state, health, version = see(node, ctx, app, plan)
+            if ctx.check and not state.running:
+                return Result(skipped=True, msg="the app does not run")
+            if not health.up:
+                why = f"it ended {state.restarts} times" if state.restarts else str(health)
+                return Result(failed=True, msg=f"NocoBase on {app.name} does not serve: {why}")
+            if version != wanted:
+                return Result(
+                    failed=True,
+                    msg=f"NocoBase on {app.name} is {version or 'of no version'}, not {wanted}",
+                )
+            warnings = warnings or _silent_faults(node, plan, state, ctx)
+        return Result(values={"version": wanted}, warnings=warnings)
 
 
-def _silent_faults(node: Here, state: NodeState, ctx: ActionContext) -> tuple[str, ...]:
+def _silent_faults(
+    node: Here, plan: NodePlan, state: NodeState, ctx: ActionContext
+) -> tuple[str, ...]:
     # Where there is an account, `nocobase_sign_in` asks the app itself.
     if len(node.cluster.nodes) < 2 or node.cluster.part("verify").get("account"):
         return ()
     patterns = " ".join(f"-e {quote(text)}" for text in _MISSING)
-    log = node.runtime.log_script(node.plan, 0, state.since).rstrip()
+    log = node.runtime.log_script(plan, 0, state.since).rstrip()
     outcome = ctx.probe(f"{log} | grep -F -m 1 {patterns}")
     if not outcome.out.strip():
         return ()
