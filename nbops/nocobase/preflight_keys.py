@@ -224,7 +224,7 @@ def _takeover(situation: Situation, foreign: list[App]) -> Iterator[Finding]:
         return
     where = f"the database holds a NocoBase {version} already" if version else ""
     names = ", ".join(sorted({f"`{app.shown}` on {app.host}" for app in foreign}))
-    runs = f"{names} was not deployed by nbops" if names else ""
+    runs = f"a NocoBase that nbops did not deploy is there ({names})" if names else ""
     what = " and ".join(part for part in (where, runs) if part)
     host = asked[0] if asked and version else first
     if not situation.adopt:

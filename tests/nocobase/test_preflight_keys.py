@@ -39,7 +39,7 @@ class TestTakeover:
 
     def test_a_node_built_by_hand_is_refused(self) -> None:
         (finding,) = found(*app())
-        assert "problem `app-1` on node2 was not deployed by nbops" in finding
+        assert "problem a NocoBase that nbops did not deploy is there (`app-1` on node2)" in finding
 
     def test_with_adopt_and_the_same_keys_it_is_taken_over(self) -> None:
         findings = everywhere(*app(), DATABASE, adopt=True)
@@ -113,7 +113,7 @@ class TestTakeover:
     def test_what_holds_the_port_by_hand_is_told_once(self) -> None:
         rows = [*app(), ("port", "13000", "docker-proxy", "9", "docker.service", "app-1 ")]
         (finding,) = found(*rows)
-        assert "was not deployed by nbops" in finding
+        assert "nbops did not deploy" in finding
 
     def test_what_adopt_stops_is_what_was_compared(self) -> None:
         plain = situation()
