@@ -88,11 +88,11 @@ def probe_script(args: StatArgs) -> str:
         f'then s=$({args.checksum_algorithm}sum < "$f"); printf \'%s\\0\' "${{s%% *}}"; '
         "else printf '\\0'; fi\n"
     )
-    mime = 'file --mime-type --mime-encoding -- "$f"' if args.get_mime else ":"
-    attributes = 'lsattr -vd -- "$f"' if args.get_attributes else ":"
+    mime = 'file --mime-type --mime-encoding -- "$g"' if args.get_mime else ":"
+    attributes = 'lsattr -vd -- "$g"' if args.get_attributes else ":"
     return (
         f"{LOOK}{LINK}p={expanded(args.path or '')}\n"
-        "case $p in -*) f=./$p;; *) f=$p;; esac\n"
+        "case $p in -*) f=./$p;; *) f=$p;; esac; g=$f\n"
         f"{follow}"
         'printf \'%s\\0\' "$p"; nb_look "$f"; nb_link "$f"\n'
         't=$(readlink -fn -- "$f"; echo x); printf \'%s\\0\' "${t%x}"\n'

@@ -127,12 +127,7 @@ def test_accounts_are_made_changed_and_removed(machine: Cluster) -> None:
 
 
 def test_packages_are_removed_and_found_missing(machine: Cluster) -> None:
-    name = machine.on(
-        node(machine), "dpkg-query -W -f '${Package} ${Priority}\\n' | "
-        "awk '$2 == \"optional\" || $2 == \"extra\" {print $1}' | "
-        "while read p; do sudo apt-get -s remove $p 2>/dev/null | grep -q ', 1 to remove' "
-        "&& echo $p && break; done",
-    ).split()[0]  # fmt: skip
+    name = "haproxy"
     gone = {"apt": {"name": name, "state": "absent"}}
     assert changed(play(machine, gone, check=True)) == [True]
     assert changed(play(machine, gone, gone)) == [True, False]

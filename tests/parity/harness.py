@@ -29,11 +29,15 @@ ANSIBLE_DEADLINE = 120
 # What no two runs have in common, or what only tells how a tool works inside.
 VOLATILE = frozenset(
     {
-        "start", "end", "stop", "delta", "atime", "mtime", "ctime", "inode", "dev", "invocation", "diff",
-        "warnings", "deprecations", "exception", "version", "cache_update_time", "elapsed",
+        "start", "end", "stop", "delta", "atime", "mtime", "ctime", "inode", "dev", "invocation",
+        "diff", "warnings", "deprecations", "exception", "version", "cache_update_time", "elapsed",
         "date", "last_modified", "backup_file", "_ansible_no_log",
     }
 )  # fmt: skip
+# Where each tool keeps what is on its way to its place.
+_STAGED = re.compile(
+    r"/[^\"\s]*/(?:ansible-(?:module)?tmp-[^\"\s]+|run-[^\"\s/]+/f-[0-9a-f]+|[.]nbops-get-[0-9a-f]+)"
+)
 # A failure's message is worded by each tool for itself, unless a program or the play made it.
 OWN_WORDS = frozenset({"msg", "module_stdout", "module_stderr", "reason", "false_condition"})
 
@@ -210,10 +214,11 @@ def _compare(where: str, one: Any, two: Any) -> Iterable[str]:
 def _plain(value: Any) -> Any:
     """A result with the folders of the two runs under one name."""
     text = json.dumps(value, default=str)
+    text = _STAGED.sub("<staged>", text)
     text = re.sub(r"/[^\"\s:]*/(?:ansible|nbops)/(root|book)\b", r"<\1>", text)
-    staged = r"/[^\"\s]*/(?:ansible-tmp-[^\"\s/]+/\.source[^\"\s]*|run-[^\"\s/]+/f-[0-9a-f]+)"
-    text = re.sub(staged, "<staged>", text)
+    text = re.sub(r"\.\d+\.\d{4}-\d\d-\d\d@[\d:]+~", ".BACKUP", text)
     text = re.sub(r"/[^\"\s:]*/\.(?:ansible/tmp|nbops)/[^\"\s]*", "<staged>", text)
+    text = re.sub(r"ControlSocket \S+ already exists, disabling multiplexing(\\r\\n)?", "", text)
     text = re.sub(r"Paused for [\d.]+", "Paused for N", text)
     return json.loads(text)
 
