@@ -95,8 +95,8 @@ def boot(site: Site, target: Machine, ssh: Sequence[str], emit: Emit) -> None:
     if machine.is_running(site, target):
         return
     began = time.monotonic()
-    machine.start(site, target)
-    machine.wait_until_ready(site, target, ssh)
+    keeper = machine.start(site, target)
+    machine.wait_until_ready(site, target, ssh, keeper)
     if target.role is Role.REGISTRY:
         _wait_for_port(target.address, REGISTRY_PORT)
     seconds = time.monotonic() - began

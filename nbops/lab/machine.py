@@ -129,14 +129,14 @@ def write_names(site: Site) -> None:
         write_file(target, f"127.0.0.1 localhost\n{names}", mode=0o644)
 
 
-def start(site: Site, machine: Machine) -> None:
-    """Start the machine and return at once; it outlives this process."""
+def start(site: Site, machine: Machine) -> subprocess.Popen[bytes]:
+    """Start the machine and return its keeper at once; it outlives this process."""
     disk = site.folders.machine(machine.host)
     for group in (cgroups.WATCH, machine.host):
         cgroups.make(site.hierarchies, site.lab, group)
     write_file(disk.runner, runner(site, machine, nspawn(site, machine)), mode=0o700)
     with disk.log.open("ab") as log:
-        subprocess.Popen(
+        return subprocess.Popen(
             ["sh", disk.runner],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -191,15 +191,18 @@ def is_running(site: Site, machine: Machine) -> bool:
     return bool(cgroups.members(site.hierarchies, site.lab, machine.host))
 
 
-def wait_until_ready(site: Site, machine: Machine, ssh: Sequence[str]) -> None:
+def wait_until_ready(
+    site: Site, machine: Machine, ssh: Sequence[str], keeper: subprocess.Popen[bytes]
+) -> None:
     """Wait until sshd answers and every unit of the machine has started.
 
-    `ssh` is the command that opens a connection to it. Raises LabError with the end of
+    `keeper` is what `start` gave: on a busy box it is a while until the machine's groups
+    have members, so they do not tell whether it stopped. `ssh` is the command that opens a connection to it. Raises LabError with the end of
     the machine's log when it stops, a unit fails, or the deadline passes.
     """
     until = time.monotonic() + BOOT_DEADLINE
     while not _greets(machine.address):
-        if not is_running(site, machine):
+        if keeper.poll() is not None:
             raise _boot_error(site, machine, "stopped while it was starting")
         if time.monotonic() > until:
             raise _boot_error(site, machine, f"was not up after {BOOT_DEADLINE} s")
