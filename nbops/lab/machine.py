@@ -197,8 +197,9 @@ def wait_until_ready(
     """Wait until sshd answers and every unit of the machine has started.
 
     `keeper` is what `start` gave: on a busy box it is a while until the machine's groups
-    have members, so they do not tell whether it stopped. `ssh` is the command that opens a connection to it. Raises LabError with the end of
-    the machine's log when it stops, a unit fails, or the deadline passes.
+    have members, so they do not tell whether it stopped. `ssh` is the command that opens a
+    connection to it. Raises LabError with the end of the machine's log when it stops, a unit
+    fails, or the deadline passes.
     """
     until = time.monotonic() + BOOT_DEADLINE
     while not _greets(machine.address):
