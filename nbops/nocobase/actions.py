@@ -10,7 +10,7 @@ from nbops.nocobase.steps.adopt import Adopt
 from nbops.nocobase.steps.backup import DatabaseBackup
 from nbops.nocobase.steps.backup_check import DatabaseCheck
 from nbops.nocobase.steps.backup_copy import BackupFetch, BackupStore
-from nbops.nocobase.steps.backup_files import BackupFiles, Prune
+from nbops.nocobase.steps.backup_files import BackupFiles, Prune, RedisBackup
 from nbops.nocobase.steps.balancer import (
     BalancerConfigure,
     BalancerDrain,
@@ -28,6 +28,7 @@ from nbops.nocobase.steps.preflight import Preflight
 from nbops.nocobase.steps.redis import RedisClear, RedisServer, RedisStart, RedisStop
 from nbops.nocobase.steps.release import ReleaseRecord
 from nbops.nocobase.steps.restore import DatabaseRestore
+from nbops.nocobase.steps.restore_files import RestoreFiles
 from nbops.nocobase.steps.sign_in import SignIn
 from nbops.nocobase.steps.start import StartNode
 from nbops.nocobase.steps.stop import Autostart, StopNode
@@ -44,10 +45,12 @@ NOCOBASE_ACTIONS: Sequence[Action[Any]] = (
     DatabaseCheck(),
     DatabaseBackup(),
     BackupFiles(),
+    RedisBackup(),
     BackupFetch(),
     BackupStore(),
     Prune(),
     DatabaseRestore(),
+    RestoreFiles(),
     DatabaseSwap(),
     DatabaseKept(),
     DatabaseDrop(),

@@ -9,6 +9,7 @@ from pydantic import Field
 from nbops.actions.api import ActionContext, Result
 from nbops.base.command import LONG_DEADLINE, Effect, quote
 from nbops.base.errors import ActionFailed
+from nbops.base.secret import Secret
 from nbops.nocobase import releases
 from nbops.nocobase.backups import (
     PARTIAL,
@@ -34,6 +35,7 @@ from nbops.nocobase.steps.backup import BackupArgs, Growth, sizes_script, summed
 from nbops.runbook.spec import ActionSpec, Args
 
 WHAT = "files"
+REDIS_DATA = "var/lib/redis"
 _LEAST_ROOM = 64
 
 
@@ -52,34 +54,84 @@ class BackupFiles:
     )
 
     def run(self, args: BackupArgs, ctx: ActionContext) -> Result:
-        """Files that all nodes share are kept once, by the first node."""
+        """Files that all nodes share are kept once, by the first node. Files with secrets are
+        not copied: the release that the manifest names has them."""
         node = here(ctx.vars)
-        shelf = shelf_of(node.cluster)
-        name = backup_name(str(ctx.vars.get("nbops_run", "")), args.reason)
-        known = manifests_on(shelf, ctx)
-        there = next((one for one in known if (one.name, one.what) == (name, WHAT)), None)
-        if there is not None:
-            return Result(values={"backup": there.facts()})
-        wanted = _wanted(node)
-        size, packer = _look(shelf, wanted, ctx)
-        if ctx.check:
-            return Result(changed=True, msg=f"{bytes_of(size)} would be kept")
-        file = f"files.tar.{packed_ending(packer)}"
-        folder = shelf.partial(name, WHAT)
-        part = _archive(ctx, archive_script(shelf, folder, file, wanted, packer), file, size)
-        manifest = _manifest(node, name, args.reason, part, ctx)
-        sealed(shelf, manifest, ctx)
-        return Result(changed=True, values={"backup": manifest.facts()})
+        return _keep(ctx, node.cluster, WHAT, args.reason, _wanted(node))
+
+
+class RedisBackup:
+    """What Redis holds: above all the queue."""
+
+    spec = ActionSpec(
+        name="redis_backup",
+        args=BackupArgs,
+        summary="Keep what Redis holds with the backup, where nbops runs it and it is stopped.",
+        example="- redis_backup: upgrade\n",
+        free_form="reason",
+        effect=Effect.FILE,
+        check="says how much would be kept",
+        returns={"backup": "The manifest: name, version, files with sizes and checksums."},
+    )
+
+    def run(self, args: BackupArgs, ctx: ActionContext) -> Result:
+        """Its files on the disk: whole once it is stopped."""
+        cluster = cluster_of(ctx.vars)
+        if not cluster.part("redis").get("managed"):
+            return Result(skipped=True, msg="Redis is not run by nbops")
+        return _keep(ctx, cluster, "redis", args.reason, [REDIS_DATA])
+
+
+def _keep(
+    ctx: ActionContext, cluster: Cluster, what: str, reason: str, wanted: Sequence[str]
+) -> Result:
+    """Pack what is there of `wanted` into the backup of this run and reason, once."""
+    shelf = shelf_of(cluster)
+    name = backup_name(str(ctx.vars.get("nbops_run", "")), reason)
+    known = manifests_on(shelf, ctx)
+    there = next((one for one in known if (one.name, one.what) == (name, what)), None)
+    if there is not None:
+        return Result(values={"backup": there.facts()})
+    size, packer = _look(shelf, wanted, ctx)
+    if ctx.check:
+        return Result(changed=True, msg=f"{bytes_of(size)} would be kept")
+    file = f"{what}.tar.{packed_ending(packer)}"
+    folder = shelf.partial(name, what)
+    part = _archive(ctx, archive_script(folder, file, wanted, packer), file, size)
+    run = str(ctx.vars.get("nbops_run", ""))
+    record = cluster.fact(cluster.me.host, "nocobase_release") or {}
+    manifest = Manifest(
+        name=name,
+        what=what,
+        cluster=cluster.name,
+        reason=reason,
+        run=run,
+        who=str(ctx.vars.get("nbops_operator", "")),
+        when=releases.moment(run),
+        host=ctx.host,
+        version=str(record.get("version") or cluster.version),
+        parts=(part,),
+        verified="list",
+        release=int(record["number"]) if record else None,
+    )
+    sealed(shelf, manifest, ctx)
+    return Result(changed=True, values={"backup": manifest.facts()})
 
 
 def _wanted(node: Here) -> list[str]:
     """The paths that belong to a node's backup, without their first slash."""
     plan = node.plan
-    paths = [file.path for one in node.plans for file in node.runtime.files(one)]
+    files = [file for one in node.plans for file in node.runtime.files(one)]
+    paths = [file.path for file in files if not isinstance(file.content, Secret)]
     if not node.shared_storage or node.cluster.me.host == node.cluster.nodes[0].host:
         whole = node.cluster.part("backup").get("storage")
-        paths.append(plan.storage if whole else f"{plan.storage}/plugins")
+        paths.append(plan.storage if whole else plugins_folder(plan.storage))
     return [path.lstrip("/") for path in dict.fromkeys(paths)]
+
+
+def plugins_folder(storage: str) -> str:
+    """Where the app keeps plugin packages that were added to it."""
+    return f"{storage}/plugins"
 
 
 def _look(shelf: Shelf, wanted: Sequence[str], ctx: ActionContext) -> tuple[int, str]:
@@ -118,33 +170,14 @@ def _archive(ctx: ActionContext, script: str, file: str, size: int) -> Part:
     return Part(file, int(told["size"]), told["sha256"], held=size)
 
 
-def _manifest(node: Here, name: str, reason: str, part: Part, ctx: ActionContext) -> Manifest:
-    run = str(ctx.vars.get("nbops_run", ""))
-    record = node.release or {}
-    return Manifest(
-        name=name,
-        what=WHAT,
-        cluster=node.cluster.name,
-        reason=reason,
-        run=run,
-        who=str(ctx.vars.get("nbops_operator", "")),
-        when=releases.moment(run),
-        host=ctx.host,
-        version=str(record.get("version") or node.cluster.version),
-        parts=(part,),
-        verified="list",
-        release=int(record["number"]) if record else None,
-    )
-
-
-def archive_script(shelf: Shelf, folder: str, file: str, wanted: Sequence[str], packer: str) -> str:
+def archive_script(folder: str, file: str, wanted: Sequence[str], packer: str) -> str:
     """Packs what is there of `wanted` (paths below /) into a file, and reads it once more.
     A file that grows while it is read (status 1 of tar) is no failure; sockets are left out."""
     path = f"{folder}/{file}"
     failed = quote(f"{path}.failed")
     command = (
         f"{{ tar -C / --create --warning=no-file-changed --warning=no-file-ignored"
-        f' -- "$@"; [ "$?" -le 1 ] || : > {failed}; }}'
+        f' "$@"; [ "$?" -le 1 ] || : > {failed}; }}'
         f" | {pack(packer)} > {quote(path)} && [ ! -e {failed} ]"
     )
     program = pack(packer).split()[0]
@@ -153,7 +186,7 @@ umask 077
 folder={quote(folder)}
 mkdir -p "$folder" || exit
 trap '[ "$?" = 0 ] || rm -rf "$folder"' EXIT
-for one in {quote(shelf.folder)}/{PARTIAL}*-{WHAT}; do
+for one in "${{folder%/*}}"/{PARTIAL}*-"${{folder##*-}}"; do
     [ "$one" = "$folder" ] || rm -rf "$one"
 done
 rm -f {quote(path)} {failed}
@@ -161,7 +194,7 @@ set --
 for one in {" ".join(map(quote, wanted))}; do
     if [ -e "/$one" ]; then set -- "$@" "$one"; fi
 done
-[ "$#" -gt 0 ] || {{ echo 'none of the files is there' >&2; exit 1; }}
+if [ "$#" = 0 ]; then set -- --files-from=/dev/null; fi
 {watched(command, path)}
 {summed_script(path)}
 {program} -d -c {quote(path)} | tar --list >/dev/null || exit
