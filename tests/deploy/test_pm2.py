@@ -18,6 +18,7 @@ from tests.deploy.cluster import Cluster, ask, new_cluster
 pytestmark = pytest.mark.lab
 
 NODES = ("node1", "node2")
+ODD = """a b$c"d'e\\f`g#h;%i ${x}"""
 CHANGE = """\
 - hosts: app
   gather_facts: false
@@ -68,6 +69,34 @@ STOP = """\
   become: true
   tasks:
     - nocobase_stop:
+"""
+PULL = """\
+- hosts: app
+  gather_facts: false
+  become: true
+  tasks:
+    - nocobase_pull:
+"""
+BOOTSTRAP = """\
+- hosts: node2
+  gather_facts: false
+  become: true
+  tasks:
+    - nocobase_bootstrap:
+"""
+# The machines reach no package source: one of the test's own, with a stand-in for npm.
+PACKAGE_SOURCE = """\
+set -e
+cd /srv && mkdir -p debs npm/DEBIAN npm/usr/bin
+printf 'Package: npm\\nVersion: 9.2.0\\nArchitecture: all\\nMaintainer: a <a@b.example>\\n\
+Description: stand-in\\n' > npm/DEBIAN/control
+printf '#!/bin/sh\\necho 9.2.0\\n' > npm/usr/bin/npm && chmod 755 npm/usr/bin/npm
+dpkg-deb --root-owner-group --build npm debs/npm.deb
+sum=$(sha256sum < debs/npm.deb)
+{ dpkg-deb -f debs/npm.deb; echo Filename: ./npm.deb; echo Size: $(stat -c %s debs/npm.deb)
+  echo SHA256: ${sum%% *}; } > debs/Packages
+rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/*
+echo 'deb [trusted=yes] file:/srv/debs ./' > /etc/apt/sources.list.d/own.list
 """
 
 
@@ -160,7 +189,12 @@ def test_an_app_that_is_killed_comes_back(cluster: Cluster) -> None:
 
 def test_several_apps_on_each_host_are_all_behind_the_balancer(cluster: Cluster) -> None:
     inventory = changed(cluster, "several.yml", instances=2, cluster_mode=2)
+    data = yaml.safe_load(inventory.read_text())
+    data["all"]["vars"]["nocobase"]["env"] = {"ODD": ODD}
+    inventory.write_text(yaml.safe_dump(data))
     run(cluster, inventory, CHANGE)
+    main = f"/proc/$(systemctl show -P MainPID {unit(cluster, '.2')})/environ"
+    assert f"ODD={ODD}" in cluster.on("node2", f"cat {main}").split("\0")
     ports = {
         node: cluster.on(node, "ss -Hltn 'sport >= :13000 and sport < :13010'").count("LISTEN")
         for node in NODES
@@ -202,3 +236,37 @@ def test_a_dying_app_is_told_with_its_log_and_no_other_is_started(cluster: Clust
     after = cluster.on("node2", "docker inspect -f '{{.State.StartedAt}}' $(docker ps -q)")
     assert after == before
     run(cluster, cluster.inventory.with_name("mixed.yml"), CHANGE)
+
+
+def test_a_new_version_is_made_ready_beside_the_old_and_switched_to(cluster: Cluster) -> None:
+    data = yaml.safe_load(cluster.inventory.read_text())
+    data["all"]["vars"]["nocobase"]["version"] = "2.2.16"
+    upgraded = cluster.inventory.with_name("upgraded.yml")
+    upgraded.write_text(yaml.safe_dump(data))
+    run(cluster, cluster.inventory, CHANGE)
+    run(cluster, upgraded, PULL)
+    for node in NODES:
+        there = cluster.on(node, "find /opt/nocobase/apps -type l -printf '%f '").split()
+        assert sorted(there) == ["2.2.15", "2.2.16"]
+        assert version(cluster, node) == "2.2.15"
+    run(cluster, upgraded, STOP.replace("node1", "app") + CHANGE)
+    assert [version(cluster, node) for node in NODES] == ["2.2.16", "2.2.16"]
+
+
+def version(cluster: Cluster, node: str) -> str:
+    answer = ask(f"http://{cluster.address(node)}:13000/api/app:getInfo")
+    return str(answer["data"]["version"])
+
+
+def test_a_bare_host_gets_what_it_lacks(cluster: Cluster) -> None:
+    plain = changed(cluster, "plain.yml", package=None)
+    assert "skipped" in run(cluster, plain, BOOTSTRAP)
+    inventory = changed(cluster, "bare.yml", package=None, bootstrap=True)
+    runbook = cluster.home / "own.yml"
+    done = cluster.nbops("run", str(runbook), "-i", str(inventory))
+    assert done.returncode == 1
+    assert "its package sources have no npm" in done.stdout
+    cluster.on("node2", PACKAGE_SOURCE)
+    run(cluster, inventory, BOOTSTRAP)
+    assert cluster.on("node2", "npm --version").strip() == "9.2.0"
+    assert "changed=0" in run(cluster, inventory, BOOTSTRAP)

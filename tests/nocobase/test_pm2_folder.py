@@ -66,8 +66,10 @@ def mark(plan: NodePlan) -> str:
     return PM2.read_image(done.stdout).digest
 
 
-def names(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()]
+def only(apps: Path, version: str) -> bool:
+    """Whether a folder holds one build of one version, its link, and nothing else."""
+    build = (apps / version).resolve(strict=True)
+    return {path.name for path in apps.iterdir()} == {version, build.name}
 
 
 @root_only
@@ -80,7 +82,7 @@ def test_a_packed_folder_becomes_the_versions_folder(plan: NodePlan, package: Pa
     assert (folder / ".env.e2e").is_file()
     assert not (folder / ".env").exists()
     assert mark(plan).startswith("app:")
-    assert names(folder.parent) == [plan.version]
+    assert only(folder.parent, plan.version)
 
 
 @root_only
@@ -91,8 +93,12 @@ def test_the_same_app_has_the_same_mark_and_another_has_not(
     first = mark(plan)
     make(plan, package)
     assert mark(plan) == first
+    folder = Path(plan.home) / "apps" / plan.version
+    before = folder.resolve()
     make(plan, packed(tmp_path, "two", "2.2.16"))
     assert mark(plan) not in {"", first}
+    assert folder.resolve() != before
+    assert only(folder.parent, plan.version)
 
 
 @root_only
@@ -108,7 +114,7 @@ def test_what_is_no_app_folder_leaves_the_old_one(
     assert done.returncode == 1
     assert "no app folder" in done.stderr
     assert mark(plan) == first
-    assert names(Path(plan.home) / "apps") == [plan.version]
+    assert only(Path(plan.home) / "apps", plan.version)
 
 
 @root_only
@@ -138,7 +144,7 @@ def test_npm_makes_the_folder_by_the_hosts_own_settings(
     assert called["args"] == ["install", "--production", "--ignore-engines", "--non-interactive"]
     assert (folder / "node_modules" / ".bin" / "yarn").is_file()
     assert not (folder / ".env").exists()
-    assert names(folder.parent) == [plan.version]
+    assert only(folder.parent, plan.version)
 
 
 @root_only
@@ -151,4 +157,4 @@ def test_the_real_app_comes_from_the_package_registry(plan: NodePlan) -> None:
     assert app["version"] == plan.version
     for program in ("nocobase", "pm2-runtime", "yarn"):
         assert (folder / "node_modules" / ".bin" / program).exists()
-    assert names(folder.parent) == [plan.version]
+    assert only(folder.parent, plan.version)

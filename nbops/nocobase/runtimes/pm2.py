@@ -1,6 +1,6 @@
 """Node.js on the host: an app folder for each version, run by a systemd unit through pm2.
 
-    DIR/apps/2.2.15        the app of one version, as `create-nocobase-app` makes it
+    DIR/apps/2.2.15        the app of one version, as `create-nocobase-app` makes it (a link)
     DIR/node.env, …        what is wanted of the app, as `nocobase_configure` wrote it
     DIR/active.env         what the app was started with; a restart after a crash uses it again
     DIR/launch             starts the app so that a stop reaches pm2
@@ -19,9 +19,9 @@ from nbops.base.command import quote
 from nbops.nocobase.files import Wanted
 from nbops.nocobase.runtimes import pm2_folder
 from nbops.nocobase.runtimes.api import ImageState, NodePlan, NodeState, Pull, Start, fingerprint
+from nbops.nocobase.runtimes.pm2_folder import UNITS
 from nbops.nocobase.runtimes.pm2_unit import LAUNCH, unit
 
-UNITS = "/etc/systemd/system"
 _SHOWN = (
     "ActiveState",
     "SubState",
@@ -108,12 +108,14 @@ sed -n 's/^X-/X-/p' "$unit"
         return f"""\
 set -e
 cd {folder}
-mark=$({pm2_folder.mark_command(plan)})
+app=$(readlink -e {quote(pm2_folder.folder(plan))})
+mark=$(cat "$app/{pm2_folder.MARK}")
 {_keep_down(plan)}
 systemctl stop {name} 2>/dev/null || [ ! -f {unit_file} ]
 install -m 600 {start.value}.env active.env.nbops-new
 mv -f active.env.nbops-new active.env
-sed -e 's/@START@/{start.value}/' -e "s/@IMAGE@/$mark/" app.service > {unit_file}.nbops-new
+sed -e 's/@START@/{start.value}/' -e "s/@IMAGE@/$mark/" -e "s|@APP@|$app|" app.service \\
+    > {unit_file}.nbops-new
 chmod 644 {unit_file}.nbops-new
 mv -f {unit_file}.nbops-new {unit_file}
 {pm2_folder.storage_script(plan)}
@@ -189,9 +191,9 @@ rm -rf {UNITS}/{name}.d
 
 
 def _template(plan: NodePlan) -> str:
-    return unit(plan, pm2_folder.folder(plan), _configuration(plan))
+    return unit(plan, _configuration(plan))
 
 
 def _configuration(plan: NodePlan) -> str:
-    body = unit(plan, pm2_folder.folder(plan), "")
+    body = unit(plan, "")
     return fingerprint(plan, (body, LAUNCH, plan.environment, plan.first_environment))

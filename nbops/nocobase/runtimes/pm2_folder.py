@@ -1,8 +1,10 @@
 """The app folders of a host: one for each version, made while an older one serves. Pure.
 
 A folder is made under a temporary name, proven, and renamed. Its mark, a hash over the app's
-own package file and those of all that is installed with it, is written into it: equal marks
-are equal apps, whatever registry they came from.
+own package file and those of all that is installed with it, is written into it and is part of
+its name: equal marks are equal apps, whatever registry they came from. A link with the
+version's name leads to it, so that another build of the same version never takes its place
+under an app that runs.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from nbops.nocobase.runtimes.api import NodePlan
 MARK = ".nbops-mark"
 YARN = "1.22.22"
 USER_ID = 13000
+UNITS = "/etc/systemd/system"
 
 
 def apps(plan: NodePlan) -> str:
@@ -21,7 +24,7 @@ def apps(plan: NodePlan) -> str:
 
 
 def folder(plan: NodePlan) -> str:
-    """The folder of the plan's version."""
+    """The folder of the plan's version: a link to what was made of it last."""
     return f"{apps(plan)}/{plan.version}"
 
 
@@ -82,11 +85,15 @@ sum=$({{ cat package.json; [ ! -f VERSION ] || cat VERSION
 chown -R "$user:$group" .
 echo "app:${{sum%% *}}" > {MARK}
 cd "$apps"
+made="$version-$(printf %.12s "$sum")"
 sync -f "$new"
-rm -rf ".old-$version"
-[ ! -e "$version" ] || mv -T "$version" ".old-$version"
-mv -T "$new" "$version"
-rm -rf ".old-$version"
+if [ -f "$made/{MARK}" ]; then rm -rf "$new"; else rm -rf "$made"; mv -T "$new" "$made"; fi
+ln -sfnT "$made" ".link-$version"
+mv -T ".link-$version" "$version"
+for old in "$version"-*; do
+    [ "$old" = "$made" ] || grep -qsFx "WorkingDirectory=$apps/$old" {UNITS}/nocobase-*.service ||
+        rm -rf "$old"
+done
 """
 
 

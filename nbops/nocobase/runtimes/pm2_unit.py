@@ -31,12 +31,12 @@ exit "$status"
 """
 
 
-def unit(plan: NodePlan, app: str, configuration: str) -> str:
-    """The unit of an app whose folder is `app`.
+def unit(plan: NodePlan, configuration: str) -> str:
+    """The unit of an app.
 
-    `@START@` and `@IMAGE@` are filled in when it is started; the section at its end is for
-    nbops, systemd passes over it. The environment file's variables count for more than those
-    that stand here.
+    `@START@`, `@IMAGE@` and `@APP@` (its folder) are filled in when it is started; the
+    section at its end is for nbops, systemd passes over it. The environment file's variables
+    count for more than those that stand here.
     """
     run = f"/run/{plan.name}"
     own = {
@@ -59,7 +59,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=exec
 User={plan.user}
-WorkingDirectory={app}
+WorkingDirectory=@APP@
 {variables}
 EnvironmentFile={plan.folder}/active.env
 RuntimeDirectory={plan.name}
