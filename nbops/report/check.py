@@ -94,7 +94,7 @@ class CheckObserver:
 
     @_take.register
     def _(self, event: StepEnded) -> None:
-        found: Sequence[Mapping[str, str]] = event.result.get("findings") or ()
+        found = [_whole(event.host, one) for one in event.result.get("findings") or ()]
         self.findings += found
         if event.action == "nocobase_preflight" and not found:
             self._looked.add(event.host)
@@ -102,7 +102,7 @@ class CheckObserver:
         if event.status is Status.UNREACHABLE:
             self.unusable.add(event.host)
             self._add(event.host, f"cannot be used: {event.message}")
-        elif event.status is Status.FAILED and not found:
+        elif event.status in {Status.FAILED, Status.IGNORED} and not found:
             self._add(event.host, f"{event.task}: {event.message}")
 
     @_take.register
@@ -117,6 +117,13 @@ class CheckObserver:
         one = {"host": host, "level": PROBLEM, "what": what, "remedy": ""}
         if one not in self.findings:
             self.findings.append(one)
+
+
+def _whole(host: str, finding: Mapping[str, str] | str) -> Mapping[str, str]:
+    """A finding with all its parts; one that is only a text is a problem."""
+    if not isinstance(finding, str):
+        return finding
+    return {"host": host, "level": PROBLEM, "what": finding, "remedy": ""}
 
 
 def _found(findings: Sequence[Mapping[str, str]]) -> list[Line]:

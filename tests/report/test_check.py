@@ -82,6 +82,13 @@ def test_a_check_of_the_users_own_that_fails_is_a_problem() -> None:
     assert observer.exit_code == 1
 
 
+def test_findings_that_are_only_texts_are_problems() -> None:
+    texts = ended("lb", Status.IGNORED, action="database_check", result={"findings": ["no room"]})
+    observer, _ = seen(texts)
+    assert "  problem  no room" in text(observer)
+    assert observer.exit_code == 1
+
+
 def test_what_hosts_say_cannot_write_to_the_terminal() -> None:
     evil = finding("lb", "problem", "taken by \x1b]0;x\x07`y`\nmore", "do\x1b[2Jthis")
     observer, _ = seen(ended("lb", Status.FAILED, result={"findings": [evil]}))
