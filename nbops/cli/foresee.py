@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
 
 from nbops.base.errors import Place, Problem, UsageError
 from nbops.base.yamlpos import did_you_mean
@@ -70,7 +71,7 @@ def check_choice(
     Raises UsageError when the run would look for its first task in vain.
     """
     names, known, hidden = _names_and_tags(runbook)
-    if start_at is not None and not hidden and start_at not in names:
+    if start_at is not None and not hidden and not any(fnmatch(one, start_at) for one in names):
         hint = did_you_mean(start_at, names) or "`--list-tasks` names them"
         raise UsageError(f"--start-at-task: there is no task `{start_at}`", hint=hint)
     if hidden:

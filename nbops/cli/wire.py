@@ -228,6 +228,7 @@ def _magic(options: RunOptions, run_id: str, root: Path) -> dict[str, Any]:
         "ansible_check_mode": options.check,
         "ansible_diff_mode": options.diff,
         "ansible_verbosity": options.verbosity,
+        "ansible_forks": options.forks or FORKS,
         "ansible_run_tags": list(options.tags) or ["all"],
         "ansible_skip_tags": list(options.skip_tags),
         "ansible_limit": options.limit,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from nbops.actions.api import Action, Directive
+from nbops.base.errors import ActionFailed
 from nbops.base.events import Emit, Note, Status, StepEnded, StepProgress
 from nbops.base.ids import StepId
 from nbops.base.retry import Stop
@@ -21,6 +22,7 @@ from nbops.engine.variables import PlayVariables, VariableStore
 from nbops.journal.store import Journal
 from nbops.runbook.expr import Templar, Variables
 from nbops.runbook.model import Task
+from nbops.runbook.values import OMIT
 
 
 class Actions(Protocol):
@@ -65,6 +67,30 @@ class Call:
     pass_number: int = 1
     parts: Parts = field(repr=False)
 
+    @property
+    def templar(self) -> Templar:
+        """What evaluates the task's texts: it looks for files beside the task's first."""
+        return self.parts.templar.within(self.task.folder)
+
+    def keyword(self, name: str, variables: Variables) -> Any:
+        """The value of an inherited keyword; one that is `omit` counts as not written."""
+        for one in reversed(self.scope.around):
+            written = getattr(one, name, None)
+            if written is None:
+                continue
+            place = one.places.get(name, self.task.place)
+            value = self.templar.render(written, variables, place)
+            if value is not OMIT:
+                return value
+        return None
+
+    def hides(self, variables: Variables) -> bool:
+        """Whether `no_log` keeps the result out of every output; also when nobody can tell."""
+        try:
+            return flag(self.keyword("no_log", variables))
+        except ActionFailed:
+            return True
+
     def recalled(self) -> TaskOutcome | None:
         """What the task gave before the run was interrupted; None when it has to be done."""
         return self.parts.past.outcome(
@@ -73,7 +99,7 @@ class Call:
 
     def keep(self, outcome: TaskOutcome) -> None:
         """Note what the task gave, for a run that is resumed."""
-        if self.parts.check or flag(self.scope.pick("no_log")):
+        if self.parts.check or outcome.hidden:
             return
         document = document_of(outcome, self.parts.masker.data)
         if document is not None:
@@ -88,7 +114,7 @@ class Call:
     def false_condition(self, variables: Variables) -> tuple[Any] | None:
         """The first condition that does not hold, in a tuple (it may be None); else None."""
         for condition, place in self.scope.conditions:
-            if not self.parts.templar.condition(condition, variables, place):
+            if not self.templar.condition(condition, variables, place):
                 return (condition,)
         return None
 
@@ -113,15 +139,16 @@ class Call:
         index: int = -1,
         item: Any = None,
         outcome: TaskOutcome | None = None,
+        hidden: bool = False,
     ) -> None:
         """Say what came of an item or of the whole task, and note it in the journal."""
         data = self.parts.masker.data(step.data)
         diff = str(data.pop("diff", ""))
         status = outcomes.status_of(step.data)
         message = str(data.get("msg", ""))
-        if flag(self.scope.pick("no_log")):
+        if hidden:
             data = {"censored": outcomes.CENSORED, "changed": data.get("changed")}
-            diff, item = "", None
+            diff, item = "", None if item is None else outcomes.HIDDEN_ITEM
             message = outcomes.CENSORED if status is Status.FAILED else ""
         if outcome is not None and outcome.ignored and status is Status.FAILED:
             status = Status.IGNORED

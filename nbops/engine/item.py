@@ -87,7 +87,7 @@ class Item:
         seen = {register: step.data} if register else {}
         variables = self._variables.with_layer(Layer("this result", seen, template=False))
         try:
-            return self._parts.templar.render(label, variables, self._task.place)
+            return self._call.templar.render(label, variables, self._task.place)
         except ActionFailed as error:
             step.data |= {"failed": True, "msg": f"loop_control.label: {told(error)}"}
             step.ignored = ignores(self._call, self._variables, Status.FAILED)
@@ -153,7 +153,7 @@ class Item:
 
     def _all(self, conditions: tuple[Any, ...], keyword: str) -> bool:
         place = self._call.scope.place(keyword)
-        condition = self._parts.templar.condition
+        condition = self._call.templar.condition
         return all(condition(one, self._seen, place) for one in conditions)
 
     def _policy(self) -> tuple[RetryPolicy | None, tuple[Any, ...]]:
@@ -170,8 +170,9 @@ class Item:
                 raise ActionFailed(f"retry: {error}", place=task.retry.place) from None
         if task.retries is None and not task.until:
             return None, ()
-        retries = 3 if task.retries is None else int(self._render(task.retries))
-        delay = 5.0 if task.delay is None else float(self._render(task.delay))
+        retries, delay = self._render(task.retries), self._render(task.delay)
+        retries = (3 if task.until else 0) if retries in {None, OMIT} else int(retries)
+        delay = 5.0 if delay in {None, OMIT} else float(delay)
         delay = delay if delay >= 0 else 1.0
         return RetryPolicy(attempts=max(retries, 0) + 1, delay=delay), task.until
 
@@ -225,7 +226,8 @@ class Item:
     def _arguments(self, action: Action[Any]) -> Any:
         task = self._task
         if task.args_template is not None:
-            values = dict(as_mapping(self._render(task.args_template)))
+            given = dict(as_mapping(self._render(task.args_template)))
+            values = given | self._written_arguments(expressions(action.spec.args))
         else:
             values = self._written_arguments(expressions(action.spec.args))
         try:
@@ -240,7 +242,7 @@ class Item:
     def _written_arguments(self, kept: set[str]) -> dict[str, Any]:
         """The arguments, rendered; those in `kept` are expressions, which the action itself
         evaluates: to render them first would evaluate what a host said."""
-        args, render = self._task.args, self._parts.templar.render
+        args, render = self._task.args, self._call.templar.render
         values = {
             name: value
             if name in kept
@@ -252,7 +254,7 @@ class Item:
     def _context(self, action: Action[Any]) -> StepContext:
         call, parts, task = self._call, self._parts, self._task
         check, diff, timeout = (
-            self._render(call.scope.pick(keyword)) for keyword in ("check_mode", "diff", "timeout")
+            call.keyword(keyword, self._variables) for keyword in ("check_mode", "diff", "timeout")
         )
         promised = task.changed_when == (False,) and action.spec.name in _PROMISES
         return StepContext(
@@ -270,7 +272,7 @@ class Item:
             stop=parts.stop,
             connections=parts.connections,
             log=parts.journal,
-            templar=parts.templar,
+            templar=call.templar,
             emit_event=parts.emit,
             say=self._progress,
             limit=Deadline(float(timeout)) if timeout else None,
@@ -287,8 +289,10 @@ class Item:
         def value(name: str, default: Any = None) -> Any:
             if f"ansible_{name}" in source:
                 return source[f"ansible_{name}"]
-            written = self._call.scope.pick(name) if name != "become_password" else None
-            return default if written is None else self._render(written)
+            written = None
+            if name != "become_password":
+                written = self._call.keyword(name, self._variables)
+            return default if written is None else written
 
         if not flag(value("become", False)):
             return LOGIN
@@ -309,7 +313,7 @@ class Item:
         return merged
 
     def _delegated(self) -> str:
-        name = self._render(self._call.scope.pick("delegate_to"))
+        name = self._call.keyword("delegate_to", self._variables)
         return "" if name is None else str(name)
 
     def _loop_values(self) -> Mapping[str, Any]:
@@ -321,7 +325,7 @@ class Item:
         self._call.progress(message, self._attempt, self._attempts)
 
     def _render(self, value: Any) -> Any:
-        return self._parts.templar.render(value, self._variables, self._task.place)
+        return self._call.templar.render(value, self._variables, self._task.place)
 
 
 def ignores(call: Call, variables: Variables, status: Status) -> bool:
@@ -329,8 +333,7 @@ def ignores(call: Call, variables: Variables, status: Status) -> bool:
     keyword = {Status.FAILED: "ignore_errors", Status.UNREACHABLE: "ignore_unreachable"}.get(status)
     if keyword is None:
         return False
-    written, place = call.scope.pick(keyword), call.scope.place(keyword)
-    return flag(call.parts.templar.render(written, variables, place))
+    return flag(call.keyword(keyword, variables))
 
 
 def told(error: NbopsError) -> str:

@@ -18,6 +18,7 @@ from nbops.runbook.model import Task
 CENSORED = (
     "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
 )
+HIDDEN_ITEM = "(hidden by no_log)"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class TaskOutcome:
 
     `ignored` failures count as ok;
     `registered` is what `register` gives; `facts` and `host_facts` are variables and facts
-    that the action set.
+    that the action set, `delegated` and `delegated_facts` those of other hosts, by name.
+    `hidden`: `no_log` keeps it out of every output.
     """
 
     host: str
@@ -44,7 +46,9 @@ class TaskOutcome:
     ignored: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
     host_facts: dict[str, Any] = field(default_factory=dict)
-    fact_host: str = ""
+    delegated: dict[str, dict[str, Any]] = field(default_factory=dict)
+    delegated_facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    hidden: bool = False
     includes: list[Included] = field(default_factory=list)
     directives: list[Directive] = field(default_factory=list)
 

@@ -121,7 +121,8 @@ def document_of(
         "ignored": outcome.ignored,
         "facts": outcome.facts,
         "host_facts": outcome.host_facts,
-        "fact_host": outcome.fact_host,
+        "delegated": outcome.delegated,
+        "delegated_facts": outcome.delegated_facts,
         "includes": [[one.file, dict(one.variables)] for one in outcome.includes],
         "directives": directives,
     }
@@ -140,7 +141,8 @@ def recalled(host: str, document: Mapping[str, Any]) -> TaskOutcome:
         ignored=document["ignored"],
         facts=dict(document["facts"]),
         host_facts=dict(document["host_facts"]),
-        fact_host=document["fact_host"],
+        delegated=dict(document.get("delegated", {})),
+        delegated_facts=dict(document.get("delegated_facts", {})),
         includes=[Included(file, values) for file, values in document["includes"]],
         directives=[_recalled(one) for one in document["directives"]],
     )

@@ -15,13 +15,13 @@ from nbops.runbook.model import Block, Common, Play, Task
 class Scope:
     """The play and blocks around a task, the outermost first.
 
-    `extra` are variables that come with an include (its own `vars`, its loop's item), each
-    with the number of those around that it wins over. `guarded` tells whether a `rescue`
-    further out would take a failure here.
+    `given` are variables that come with an include (its own `vars`, its loop's item): they
+    win over all but extra variables. `guarded` tells whether a `rescue` further out would take
+    a failure here.
     """
 
     around: tuple[Common, ...]
-    extra: tuple[tuple[int, Layer], ...] = ()
+    given: tuple[Layer, ...] = ()
     handler: bool = False
     guarded: bool = False
 
@@ -29,10 +29,9 @@ class Scope:
         """The scope within `inner`."""
         return replace(self, around=(*self.around, inner))
 
-    def bring(self, layers: Sequence[Layer]) -> Scope:
-        """The same with further variables, which win over those of all around."""
-        more = tuple((len(self.around), layer) for layer in layers if layer.values)
-        return replace(self, extra=(*self.extra, *more))
+    def give(self, layers: Sequence[Layer]) -> Scope:
+        """The same with the variables of an include."""
+        return replace(self, given=(*self.given, *(one for one in layers if one.values)))
 
     @property
     def play(self) -> Play:
@@ -85,13 +84,12 @@ class Scope:
         return frozenset(tag for one in self.around for tag in one.tags)
 
     def inner_layers(self) -> list[Layer]:
-        """The variables of blocks, includes and the task, the play's left out."""
-        found: list[Layer] = []
-        for depth, one in enumerate(self.around):
-            if depth and one.vars:
-                found.append(Layer(f"vars of {_called(one)}", one.vars, template=True))
-            found += [layer for wins, layer in self.extra if wins == depth + 1]
-        return found
+        """The variables of blocks and the task, those of the play and of includes left out."""
+        return [
+            Layer(f"vars of {_called(one)}", one.vars, template=True)
+            for one in self.around[1:]
+            if one.vars
+        ]
 
 
 def _called(one: Common) -> str:
@@ -105,31 +103,18 @@ def selected(tags: frozenset[str], wanted: tuple[str, ...], skipped: tuple[str, 
     `always` runs unless it is skipped by name, `never` only when one of its tags is wanted;
     `all`, `tagged` and `untagged` are understood.
     """
-    chosen = _chosen(tags, wanted) if wanted else "never" not in tags
-    return chosen and not (skipped and _skipped(tags, wanted, skipped))
-
-
-def _chosen(tags: frozenset[str], wanted: tuple[str, ...]) -> bool:
-    named = bool(tags & set(wanted))
-    if "never" in tags and not named:
-        return False
-    return (
-        named
-        or "always" in tags
-        or "all" in wanted
-        or ("tagged" in wanted and bool(tags - {"never"}))
-        or ("untagged" in wanted and not tags)
+    own = tags or frozenset({"untagged"})
+    chosen, left_out = set(wanted) or {"all"}, set(skipped)
+    tagged = bool(tags) and "never" not in tags
+    runs = (
+        "always" in own
+        or ("all" in chosen and "never" not in own)
+        or bool(own & chosen)
+        or ("tagged" in chosen and tagged)
     )
-
-
-def _skipped(tags: frozenset[str], wanted: tuple[str, ...], skipped: tuple[str, ...]) -> bool:
-    if tags & set(skipped):
-        return True
-    if "all" in skipped and not ("always" in tags and "always" not in skipped):
-        return True
-    if "tagged" in skipped and tags:
-        return not ("always" in tags and "always" not in skipped and not wanted)
-    return "untagged" in skipped and not tags
+    if "all" in left_out:
+        return runs and "always" in own and "always" not in left_out
+    return runs and not own & left_out and not ("tagged" in left_out and bool(tags))
 
 
 def flag(value: Any) -> bool:

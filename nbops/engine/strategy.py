@@ -126,12 +126,13 @@ class Linear:
         self._enter_phase(step.task)
         task = self._named(step.task, scope, hosts[0])
         meta = _meta_of(task)
-        shared = meta is None and self._flag("run_once", scope, hosts[0])
+        calls = self._calls(task, hosts, scope)
+        shared = meta is None and self._flag("run_once", calls[0])
         once = shared or (meta not in _META_OF_EACH if meta else self._is_once(task))
-        acting = hosts[:1] if once else hosts
+        calls = calls[:1] if once else calls
+        acting = [call.host for call in calls]
         if task.rollback and not self.parts.check:
             self.undo.note(task, scope, acting, self.batch)
-        calls = self._calls(task, acting, scope)
         if meta is None and any(call.recalled() is None for call in calls):
             self.parts.emit(
                 TaskStarted(
@@ -150,12 +151,12 @@ class Linear:
             self._take(outcome, task, scope, shared=shared)
         included = self._includes(step, task, results)
         self._directives(results)
-        self._limits(results, scope, left, once=once)
+        self._limits(results, calls[0], left, once=once)
         return included
 
-    def _flag(self, keyword: str, scope: Scope, host: str) -> bool:
-        variables = self.parts.store.of_task(host, scope, self.batch.play)
-        return flag(self.parts.templar.render(scope.pick(keyword), variables, scope.place(keyword)))
+    def _flag(self, keyword: str, call: Call) -> bool:
+        variables = self.parts.store.of_task(call.host, call.scope, call.play)
+        return flag(call.keyword(keyword, variables))
 
     def _is_once(self, task: Task) -> bool:
         return self.parts.actions.action(task.action).spec.once
@@ -231,9 +232,12 @@ class Linear:
         for host in hosts:
             if task.register:
                 states[host].set[task.register] = outcome.registered
-        for host in [outcome.fact_host] if outcome.fact_host else hosts:
             states[host].set.update(outcome.facts)
             states[host].facts.update(outcome.host_facts)
+        for host, facts in outcome.delegated.items():
+            states[host].set.update(facts)
+        for host, facts in outcome.delegated_facts.items():
+            states[host].facts.update(facts)
 
     def _notify(self, outcome: TaskOutcome, task: Task, scope: Scope) -> None:
         """Pass on the notices of what changed; in a loop those of every item that was done."""
@@ -337,15 +341,15 @@ class Linear:
                 return
 
     def _limits(
-        self, results: Sequence[TaskOutcome], scope: Scope, left: Sequence[str], *, once: bool
+        self, results: Sequence[TaskOutcome], call: Call, left: Sequence[str], *, once: bool
     ) -> None:
         """Apply `any_errors_fatal` (which a task that runs once implies) and
         `max_fail_percentage`: the hosts that did not fail themselves fail with the others."""
         batch = self.batch
         failed = {one.host for one in results if one.failed}
-        lost = [one.host for one in results if one.failed or one.status is Status.UNREACHABLE]
-        fatal = lost and not scope.pick("ignore_errors")
-        if fatal and (once or self._flag("any_errors_fatal", scope, lost[0])):
+        lost = any(one.failed or one.status is Status.UNREACHABLE for one in results)
+        fatal = lost and not call.scope.pick("ignore_errors")
+        if fatal and (once or self._flag("any_errors_fatal", call)):
             batch.fail_others(left, failed)
         if batch.beyond_limit:
             batch.fail_others(left, failed)

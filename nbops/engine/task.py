@@ -33,6 +33,7 @@ def run_task(call: Call) -> TaskOutcome:
 
 def _done(call: Call) -> TaskOutcome:
     variables = call.parts.store.of_task(call.host, call.scope, call.play)
+    variables = variables.with_templar(call.templar)
     started = time.monotonic()
     try:
         items = _items(call, variables)
@@ -51,7 +52,7 @@ def _items(call: Call, variables: Variables) -> list[Any] | None:
     if call.task.loop is None:
         return None
     try:
-        items = call.parts.templar.render(call.task.loop, variables, call.task.place)
+        items = call.templar.render(call.task.loop, variables, call.task.place)
     except ActionFailed:
         if call.false_condition(variables) is not None:
             return None
@@ -67,7 +68,7 @@ def _items(call: Call, variables: Variables) -> list[Any] | None:
 
 def _each(call: Call, variables: Variables, items: list[Any]) -> list[StepResult]:
     control = call.task.loop_control
-    pause = float(call.parts.templar.render(control.pause, variables) or 0)
+    pause = float(call.templar.render(control.pause, variables) or 0)
     steps: list[StepResult] = []
     known: dict[str, Any] = {}
     for index, item in enumerate(items):
@@ -85,7 +86,8 @@ def _each(call: Call, variables: Variables, items: list[Any]) -> list[StepResult
             step.data["ansible_loop"] = layered["ansible_loop"]
         known |= _learnt(call.task, step)
         label = one.label(step)
-        call.tell(step, time.monotonic() - started, index=index, item=label)
+        hidden = call.hides(layered)
+        call.tell(step, time.monotonic() - started, index=index, item=label, hidden=hidden)
         steps.append(step)
     return steps
 
@@ -132,21 +134,26 @@ def _finish(
         registered=data,
         changed=bool(data.get("changed")),
         ignored=_ignored(steps, status),
+        hidden=call.hides(variables),
     )
     for step in steps:
         _collect(call, step, variables, outcome)
     whole = StepResult(data, delegate=steps[0].delegate if steps else "")
     if call.task.action != "meta":
-        call.tell(whole, time.monotonic() - started, outcome=outcome)
+        seconds = time.monotonic() - started
+        call.tell(whole, seconds, outcome=outcome, hidden=outcome.hidden)
     return outcome
 
 
 def _collect(call: Call, step: StepResult, variables: Variables, outcome: TaskOutcome) -> None:
     if step.facts:
-        kept = outcome.host_facts if call.task.action == "setup" else outcome.facts
+        of_host = call.task.action == "setup"
+        if step.delegate and flag(call.keyword("delegate_facts", variables)):
+            others = outcome.delegated_facts if of_host else outcome.delegated
+            kept = others.setdefault(step.delegate, {})
+        else:
+            kept = outcome.host_facts if of_host else outcome.facts
         kept.update(step.facts)
-        if flag(call.parts.templar.render(call.scope.pick("delegate_facts"), variables)):
-            outcome.fact_host = step.delegate
     if isinstance(step.directive, IncludeTasks):
         outcome.includes.append(Included(step.directive.file, step.loop_values))
     elif step.directive is not None:

@@ -60,6 +60,7 @@ class VariableStore:
                 *play.layers,
                 *scope.inner_layers(),
                 Layer("registered values", state.set, template=False),
+                *scope.given,
                 Layer("extra variables", self._world.extra, template=True),
                 Layer("magic variables", self._magic(host, play), template=False),
                 *task_layers,
