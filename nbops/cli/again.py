@@ -154,6 +154,8 @@ def _options(
         plain=output.plain,
         verbosity=output.verbosity,
         version=plan["version"],
+        accept_data_loss=plan["accept_data_loss"],
+        to=plan["to"],
         on_failure=OnFailure(plan["on_failure"]) if plan["on_failure"] else None,
         adopt=plan["adopt"],
         again=Again(run=run.run, past=past, plan=plan, plan_hash=state.plan_hash, changed=changed),

@@ -25,6 +25,7 @@ from nbops.cli import (
     past,
     run,
     show,
+    upgrade,
 )
 
 INTERRUPTED = 130
@@ -43,6 +44,7 @@ app = typer.Typer(
 begin.add_to(app)
 check.add_to(app)
 run.add_to(app)
+upgrade.add_to(app)
 again.add_to(app)
 maintenance.add_to(app)
 backup.add_to(app)

@@ -74,6 +74,8 @@ class RunOptions:
     verbosity: int = 0
     yes: bool = False
     version: str | None = None
+    accept_data_loss: bool = False
+    to: int | None = None
     on_failure: OnFailure | None = None
     again: Again | None = None
     observer: Observer | None = None
@@ -235,6 +237,8 @@ def _magic(options: RunOptions, run_id: str, root: Path) -> dict[str, Any]:
         "nbops_run": run_id,
         "nbops_operator": operator(),
         "nbops_command": options.command,
+        "nbops_accept_data_loss": options.accept_data_loss,
+        "nbops_to": options.to,
         "nbops_assume_yes": options.yes,
         "nbops_adopt": options.adopt,
     }
@@ -257,6 +261,8 @@ def _entry(
             "strict": options.strict,
             "on_failure": options.on_failure,
             "version": options.version,
+            "accept_data_loss": options.accept_data_loss,
+            "to": options.to,
             "adopt": options.adopt,
         }
     )

@@ -22,6 +22,7 @@ from nbops.nocobase.steps.balancer import (
 from nbops.nocobase.steps.bootstrap import Bootstrap
 from nbops.nocobase.steps.cluster_proof import ProveCluster
 from nbops.nocobase.steps.database import DatabaseCreate, DatabaseServer
+from nbops.nocobase.steps.log import KeepLog
 from nbops.nocobase.steps.node import Configure, PullNode
 from nbops.nocobase.steps.plugins import PutPlugins
 from nbops.nocobase.steps.preflight import Preflight
@@ -67,6 +68,7 @@ NOCOBASE_ACTIONS: Sequence[Action[Any]] = (
     WaitNode(),
     Autostart(),
     StopNode(),
+    KeepLog(),
     BalancerConfigure(),
     BalancerDrain(),
     BalancerUndrain(),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from nbops.actions.api import ActionContext, Result
+from nbops.actions.api import ActionContext, Result, Seal
 from nbops.base.command import Effect
 from nbops.base.errors import ActionFailed
 from nbops.base.events import MaintenanceMark
@@ -195,6 +195,7 @@ class BalancerMaintenance:
             changed=change.changed,
             diff=change.diffs or None,
             values={"maintenance": False, "cut": 0, "websockets": 0, "side_door": me.side_door},
+            directive=None if ctx.check else Seal(),
         )
 
 

@@ -269,6 +269,10 @@ def coming(cluster: Cluster, variables: Mapping[str, Any], phase: str) -> Releas
             return replace(record, **{key: last[key] for key in kept})
         saved = "" if phase == "maintenance" else _backup(cluster)
         record = replace(record, parent=int(last["number"]), backup=saved)
+    elif phase:
+        # Whoever finds this on its way goes where it was going, not beyond.
+        way = cluster.fact(cluster.me.host, BACK)
+        record = replace(record, parent=int(way["to"]["number"]), backup=str(way["backup"]))
     return replace(record, number=int(last["number"]) + 1)
 
 
