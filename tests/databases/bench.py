@@ -48,6 +48,7 @@ class Bench:
     machines: Cluster
     kind: str
     inventory: Path
+    tools: str = "db"
 
     def fresh(self) -> None:
         """The app's database and that of its sub-application `shop`, as if just made."""
@@ -109,7 +110,7 @@ class Bench:
         done: subprocess.CompletedProcess[str] = self.tried(*tasks, options=options)
         assert done.returncode == 0, done.stdout + done.stderr
         events = [json.loads(line) for line in done.stdout.splitlines()]
-        return [one for one in events if one["kind"] == "step_ended" and one["host"] == "db"]
+        return [one for one in events if one["kind"] == "step_ended" and one["host"] == self.tools]
 
     def backup(self, reason: str = "manual") -> dict[str, Any]:
         """A backup; gives its manifest."""

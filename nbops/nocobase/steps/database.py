@@ -7,6 +7,7 @@ from nbops.base.errors import RefusedError
 from nbops.base.secret import Secret, reveal
 from nbops.nocobase.cluster import Cluster, cluster_of
 from nbops.nocobase.databases.api import Database, DatabasePlan
+from nbops.nocobase.databases.here import in_use
 from nbops.nocobase.databases.kinds import database
 from nbops.runbook.spec import ActionSpec, NoArgs
 
@@ -56,10 +57,11 @@ def _plan(ctx: ActionContext) -> tuple[Database, DatabasePlan]:
 
 
 def database_plan(cluster: Cluster) -> DatabasePlan:
-    """The database as the settings of a host have it."""
+    """The database as the settings of a host have it; the one in use, where a restore put
+    another in its place."""
     part = cluster.part("database")
     return DatabasePlan(
-        name=str(part["name"]),
+        name=in_use(cluster),
         user=str(part["user"]),
         password=Secret(reveal(part["password"])),
         port=int(part.get("port") or 5432),
