@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import Field
 
 from nbops.actions.api import ActionContext, Result
 from nbops.base.command import Effect
 from nbops.base.errors import ActionFailed
-from nbops.nocobase.cluster import cluster_of
+from nbops.nocobase.balancers.tls import expiry_warnings, read_tls
+from nbops.nocobase.cluster import Cluster, cluster_of
 from nbops.nocobase.preflight_model import Finding, Level, read_look
 from nbops.nocobase.preflight_needs import LOOK, needs_of, situation_of
 from nbops.nocobase.preflight_script import look_env, look_script
@@ -62,6 +64,7 @@ class Preflight:
         cluster = cluster_of(ctx.vars)
         every = all_findings(situation_of(cluster, ctx.vars))
         found = [one for one in every if one.host == cluster.me.host]
+        found += certificate_findings(cluster, ctx.vars)
         problems = [one for one in found if one.level is Level.PROBLEM]
         return Result(
             failed=bool(problems),
@@ -69,6 +72,23 @@ class Preflight:
             values={"findings": [one.as_dict() for one in found]},
             warnings=tuple(str(one) for one in found if one.level is Level.WARNING),
         )
+
+
+def certificate_findings(cluster: Cluster, variables: Mapping[str, Any]) -> list[Finding]:
+    """What is wrong with the certificate that this host is to serve with. It lies on this
+    computer."""
+    me = cluster.me
+    tls = me.part("balancer").get("tls")
+    if not tls or me.host not in cluster.groups.get("balancer", ()):
+        return []
+    try:
+        pair = read_tls(Path(str(variables["inventory_dir"])), tls)
+        soon = expiry_warnings(pair.certificate)
+    except ActionFailed as error:
+        (problem,) = error.problems
+        return [Finding(me.host, Level.PROBLEM, problem.message, problem.hint or "")]
+    way = "renew it, and `nbops deploy`"
+    return [Finding(me.host, Level.WARNING, words, way) for words in soon]
 
 
 def _told(host: str, problems: Sequence[Finding]) -> str:
