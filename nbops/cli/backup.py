@@ -22,6 +22,7 @@ def add_to(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command(epilog="Example: nbops backup --check")(expand(backup))
     app.command(epilog="Example: nbops backups --json")(expand(backups))
+    app.command(epilog="Example: nbops restore 20261123T084733Z-1a2b3c-manual")(expand(restore))
 
 
 def backup(
@@ -41,6 +42,46 @@ def backup(
         inventory=inventory,
         strict=True,
         extra_vars=extra_vars(target.extra_vars or ()),
+        check=check,
+        forks=target.forks,
+        json=output.json,
+        plain=output.plain,
+        verbosity=output.verbosity,
+        yes=target.yes,
+    )
+    raise typer.Exit(wire.run(options))
+
+
+def restore(
+    target: Target,
+    output: Output,
+    name: Annotated[
+        str, typer.Argument(metavar="BACKUP", help="Its name, as `nbops backups` lists it.")
+    ],
+    accept_data_loss: Annotated[
+        bool,
+        typer.Option("--accept-data-loss", help="What was written since may be lost to the users."),
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Say what would be done; change nothing.")
+    ] = False,
+) -> None:
+    """Bring the database of a backup back, under the version that runs.
+
+    Says what will be lost and asks. The database that is replaced is kept, and backed up.
+    """
+    from nbops.cli import wire
+    from nbops.engine.run import OnFailure
+
+    inventory = target.inventory_path()
+    options = wire.RunOptions(
+        command="restore",
+        runbook=runbooks.find("restore", inventory),
+        inventory=inventory,
+        strict=True,
+        extra_vars={**extra_vars(target.extra_vars or ()), "nbops_backup": name},
+        accept_data_loss=accept_data_loss and target.yes,
+        on_failure=OnFailure.ROLLBACK,
         check=check,
         forks=target.forks,
         json=output.json,

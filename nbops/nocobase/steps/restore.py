@@ -53,7 +53,10 @@ class DatabaseRestore:
         example='- database_restore: "{{ nocobase_backup.name }}"\n',
         free_form="backup",
         check="says whether it could be restored",
-        returns={"restored": "The present, the new and the kept name of each database."},
+        returns={
+            "restored": "The present, the new and the kept name of each database.",
+            "version": "The app's version that the backup is of.",
+        },
     )
 
     def run(self, args: RestoreArgs, ctx: ActionContext) -> Result:
@@ -86,7 +89,7 @@ class DatabaseRestore:
         names = [{"live": swap.live, "new": swap.new, "kept": swap.kept} for swap in swaps]
         return Result(
             changed=bool(todo),
-            values={"restored": names},
+            values={"restored": names, "version": manifest.version},
             facts={FACT: {"backup": manifest.name, "databases": names}},
             warnings=tuple(warnings),
         )
