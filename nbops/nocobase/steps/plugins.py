@@ -98,6 +98,6 @@ def _nothing_runs(cluster: Cluster, work: Change, ctx: ActionContext) -> None:
     ]
     if up:
         raise ActionFailed(
-            f"the plugins are not changed ({work.words}) while {', '.join(up)} runs",
+            f"the plugins are not changed ({work.words}) while the app runs ({', '.join(up)})",
             hint="all nodes are stopped first (`nocobase_stop` on `app`), then one starts alone",
         )
