@@ -168,7 +168,7 @@ def _check(args: GetUrlArgs, found: Found, values: dict[str, Any], ctx: ActionCo
         return _refused(response, values)
     real = hashlib.sha1(response.body, usedforsecurity=False).hexdigest()
     changed = real != found.existing.sha1 or bool(found.rights.changes(found.existing))
-    values |= {"checksum_src": real, "checksum_dest": found.existing.sha1 or None}
+    values["checksum_dest"] = found.existing.sha1 or None
     return Result(changed=changed, msg=_ok(response), values=values)
 
 

@@ -311,10 +311,12 @@ class SetupAction:
         summary="Gather facts about the host: system, memory, addresses, time.",
         example="- setup:\n    filter: ansible_distribution*\n",
         effect=Effect.NONE,
-        returns={"ansible_facts": "The facts, without `ansible_` before their names."},
+        returns={"ansible_facts": "The facts."},
     )
 
     def run(self, args: SetupArgs, ctx: ActionContext) -> Result:
         """One round trip."""
         outcome = must(ctx.probe(SCRIPT, deadline=args.gather_timeout * 3), "gathering facts")
-        return Result(facts=chosen(facts(outcome.stdout), args.filter))
+        found = chosen(facts(outcome.stdout), args.filter)
+        told = {f"ansible_{name}": value for name, value in found.items()}
+        return Result(values={"ansible_facts": told}, facts=found)

@@ -70,7 +70,8 @@ def changed(results: list[dict[str, Any]]) -> list[bool]:
 def test_units_are_what_systemd_says_they_are(machine: Cluster) -> None:
     path = "/etc/systemd/system/probe.service"
     copied = {"copy": {"content": UNIT, "dest": path}}
-    play(machine, copied, {"systemd": {"daemon_reload": True}})
+    rest = {"systemd": {"name": "probe", "state": "stopped", "enabled": False}}
+    play(machine, copied, {"systemd": {"daemon_reload": True}}, rest)
     first = play(machine, {"systemd": {"name": "probe", "state": "started", "enabled": True}},
                  check=True)  # fmt: skip
     assert changed(first) == [True]
@@ -93,7 +94,8 @@ def test_units_are_what_systemd_says_they_are(machine: Cluster) -> None:
 def test_a_masked_unit_cannot_be_started(machine: Cluster) -> None:
     old = {"file": {"path": "/etc/systemd/system/probe.service", "state": "absent"}}
     new = {"copy": {"content": UNIT, "dest": "/usr/lib/systemd/system/probe.service"}}
-    play(machine, old, new, {"systemd": {"daemon_reload": True, "daemon_reexec": True}})
+    rest = {"systemd": {"name": "probe", "state": "stopped"}}
+    play(machine, old, new, {"systemd": {"daemon_reload": True, "daemon_reexec": True}}, rest)
     task = {"systemd": {"name": "probe", "masked": True}}
     assert changed(play(machine, task, task)) == [True, False]
     (refused,) = play(machine, {"systemd": {"name": "probe", "state": "started"}})
@@ -131,8 +133,7 @@ def test_packages_are_removed_and_found_missing(machine: Cluster) -> None:
     gone = {"apt": {"name": name, "state": "absent"}}
     assert changed(play(machine, gone, check=True)) == [True]
     assert changed(play(machine, gone, gone)) == [True, False]
-    assert "install" not in machine.on(
-        node(machine), f"dpkg-query -W -f '${{Status}}' {name}; true"
-    )
+    status = machine.on(node(machine), f"dpkg-query -W -f '${{Status}}' {name}; true")
+    assert "ok installed" not in status
     (missing,) = play(machine, {"apt": {"name": "no-such-package"}})
     assert missing["msg"] == "No package matching 'no-such-package' is available"

@@ -70,7 +70,8 @@ class Bench:
         (self.folder / "ssh_config").touch()
         base = self.folder / str(self._number)
         args = [str(one) for one in case.get("args", ())]
-        theirs = self._prepare(base / "ansible", case)
+        # Names of one length, so that the sizes of links are the same.
+        theirs = self._prepare(base / "ansib", case)
         playbook = ["-i", "inventory.yml", "play.yml", *args]
         self.playbooks.start(theirs / "book", playbook, theirs / "said", ANSIBLE_DEADLINE)
         ours = self._nbops(self._prepare(base / "nbops", case), args)
@@ -215,7 +216,7 @@ def _plain(value: Any) -> Any:
     """A result with the folders of the two runs under one name."""
     text = json.dumps(value, default=str)
     text = _STAGED.sub("<staged>", text)
-    text = re.sub(r"/[^\"\s:]*/(?:ansible|nbops)/(root|book)\b", r"<\1>", text)
+    text = re.sub(r"/[^\"\s:]*/(?:ansib|nbops)/(root|book)\b", r"<\1>", text)
     text = re.sub(r"\.\d+\.\d{4}-\d\d-\d\d@[\d:]+~", ".BACKUP", text)
     text = re.sub(r"/[^\"\s:]*/\.(?:ansible/tmp|nbops)/[^\"\s]*", "<staged>", text)
     text = re.sub(r"ControlSocket \S+ already exists, disabling multiplexing(\\r\\n)?", "", text)
