@@ -67,7 +67,7 @@ class TaskOutcome:
         if self.status is Status.FAILED and not self.ignored:
             return ("rescued",) if rescued else ("failed",)
         if self.status is Status.UNREACHABLE and not self.ignored:
-            return ("unreachable",)
+            return ("rescued",) if rescued else ("unreachable",)
         if self.status is Status.SKIPPED:
             return ("skipped",)
         if self.ignored:

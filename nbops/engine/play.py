@@ -11,16 +11,16 @@ from typing import Any, Protocol
 
 from nbops.base.errors import ActionFailed, UsageError
 from nbops.base.events import PhaseStarted, PlayStarted
-from nbops.base.yamlpos import load_file
 from nbops.engine.batch import Batch, batches
 from nbops.engine.call import Parts, task_name
 from nbops.engine.cursor import Cursor, Part
 from nbops.engine.handlers import Handlers
 from nbops.engine.hosts import Hosts
 from nbops.engine.program import Item, Step, build, program_of, steps_of
-from nbops.engine.scope import Scope, as_mapping, flag
+from nbops.engine.scope import Scope, flag
 from nbops.engine.strategy import Choice, Linear, Loader, Undo
 from nbops.engine.variables import PlayVariables
+from nbops.engine.varsfiles import read_vars_files
 from nbops.runbook.expr import Layer
 from nbops.runbook.model import Play, Task
 
@@ -60,7 +60,7 @@ class Player:
         variables = PlayVariables()
         if play.vars:
             variables.layers.append(Layer("vars of the play", play.vars, template=True))
-        self._read_vars_files(play, variables)
+        read_vars_files(play, variables, self.parts.store, self.parts.templar)
         hosts = self._hosts_of(play, variables)
         variables.magic |= {
             "ansible_play_name": self._name(play, variables),
@@ -191,15 +191,6 @@ class Player:
         )
         scope = Scope((play,)).enter(task)
         return Step(task, scope) if linear.chosen(scope) else None
-
-    def _read_vars_files(self, play: Play, variables: PlayVariables) -> None:
-        for written in play.vars_files:
-            named = self._render(written, play, "vars_files", variables)
-            names = named if isinstance(named, list) else [named]
-            path = self.parts.templar.within(play.folder).find(str(names[0]), "vars")
-            data: Any = load_file(path) or {}
-            layer = Layer(f"vars_files {names[0]}", as_mapping(data), template=True)
-            variables.layers.append(layer)
 
     def _handler_names(self, steps: Sequence[Step], batch: Batch) -> Mapping[str, str]:
         names: dict[str, str] = {}

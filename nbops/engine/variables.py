@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,10 +30,14 @@ class World:
 
 @dataclass
 class PlayVariables:
-    """The variables of a play while it runs; `magic` holds the lists of its hosts."""
+    """The variables of a play while it runs; `magic` holds the lists of its hosts.
+
+    `of_host` gives what files add whose names need the variables of a host.
+    """
 
     layers: list[Layer] = field(default_factory=list)
     magic: dict[str, Any] = field(default_factory=dict)
+    of_host: Callable[[Variables], list[Layer]] | None = None
 
 
 class VariableStore:
@@ -58,6 +62,7 @@ class VariableStore:
             [
                 *self._of_inventory(host),
                 *play.layers,
+                *self._of_files(host, play),
                 *scope.inner_layers(),
                 Layer("registered values", state.set, template=False),
                 *scope.given,
@@ -102,6 +107,17 @@ class VariableStore:
             named = {f"ansible_{name}": value for name, value in facts.items()}
             layers.append(Layer("facts", named | {"ansible_facts": facts}, template=False))
         return layers
+
+    def _of_files(self, host: str, play: PlayVariables) -> list[Layer]:
+        if play.of_host is None:
+            return []
+        known = [
+            *self._of_inventory(host),
+            *play.layers,
+            Layer("extra variables", self._world.extra, template=True),
+            Layer("magic variables", self._magic(host, play), template=False),
+        ]
+        return play.of_host(Variables(known, self._templar))
 
     def _magic(self, host: str, play: PlayVariables | None) -> Mapping[str, Any]:
         world = self._world

@@ -110,10 +110,19 @@ def play(tmp_path: Path) -> Play:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(textwrap.dedent(content))
         (folder / "main.yml").write_text(textwrap.dedent(text))
-        (tmp_path / "inventory.yml").write_text(INVENTORY)
+        hosts = INVENTORY
+        if "gone" in text:  # a host that cannot be reached
+            hosts = hosts.replace("  vars:", "    away: {hosts: {gone: }}\n  vars:")
+        (tmp_path / "inventory.yml").write_text(hosts)
         return _run(tmp_path, folder / "main.yml", options)
 
     return run
+
+
+def _endpoint(host: str) -> Endpoint:
+    if host == "gone":
+        return Endpoint(name=host, address="127.99.0.1", port=1, user="nobody")
+    return Endpoint(name=host, address="localhost", connection="local")
 
 
 def _run(tmp_path: Path, path: Path, options: dict[str, Any]) -> Played:
@@ -156,7 +165,7 @@ def _run(tmp_path: Path, path: Path, options: dict[str, Any]) -> Played:
         journal=journal,
         connections=Connections(
             Pool(run_id, stop=stop, emit=bus),
-            lambda host: Endpoint(name=host, address="localhost", connection="local"),
+            _endpoint,
         ),
         match=lambda pattern: match_hosts(inventory, pattern),
         load=include_loader(actions, path.parent),

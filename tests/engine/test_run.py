@@ -451,3 +451,91 @@ def test_a_warning_of_an_action_is_told_aloud(play: Play) -> None:
     """)
     notes = [event for event in warned.seen if isinstance(event, Note)]
     assert [(note.level, note.host, note.message) for note in notes] == [("warning", "a", "mind")]
+
+
+def test_an_unreachable_host_is_rescued_where_the_block_says_so(play: Play) -> None:
+    played = play("""
+        - hosts: a:gone
+          gather_facts: false
+          tasks:
+            - rescue_unreachable: true
+              block:
+                - block: [{name: one, command: "true"}]
+                  rescue: [{name: never, debug: {msg: x}}]
+                  always: [{name: never either, debug: {msg: x}, when: inventory_hostname != 'a'}]
+                - {name: two, command: "true"}
+              rescue: [{name: why, debug: {msg: "{{ ansible_failed_result.unreachable }}"}}]
+              always: [{name: end, debug: {msg: x}}]
+            - {name: after, debug: {msg: x}}
+    """)
+    assert played.code == 0
+    assert played.counts("gone") == {"ok": 3, "rescued": 1}
+    assert [task for task, host in played.order() if host == "gone"] == [
+        "one",
+        "why",
+        "end",
+        "after",
+    ]
+
+
+def test_an_unreachable_host_is_left_alone_otherwise(play: Play) -> None:
+    played = play("""
+        - hosts: a:gone
+          gather_facts: false
+          tasks:
+            - block: [{name: one, command: "true"}]
+              rescue: [{name: why, debug: {msg: x}}]
+              always: [{name: end, debug: {msg: x}}]
+    """)
+    assert played.counts("gone") == {"unreachable": 1}
+
+
+def test_an_error_at_run_time_names_the_line_of_the_keyword(play: Play) -> None:
+    played = play("""
+        - hosts: a
+          gather_facts: false
+          tasks:
+            - name: one
+              command: "true"
+              when: nothing_here
+    """)
+    assert "main.yml:7:" in played.result("one")["msg"]
+
+
+def test_no_log_by_a_template_hides_as_well(play: Play) -> None:
+    played = play("""
+        - hosts: a
+          gather_facts: false
+          vars: {quiet: true}
+          tasks: [{name: one, command: echo secret, no_log: "{{ quiet }}"}]
+    """)
+    assert "censored" in played.result("one")
+
+
+def test_the_rollback_of_a_block_comes_after_those_of_what_was_begun_in_it(play: Play) -> None:
+    played = play("""
+        - hosts: a
+          gather_facts: false
+          tasks:
+            - name: outer
+              rollback: [{name: undo outer, shell: "echo outer >>{{ work }}/undone"}]
+              block:
+                - name: one
+                  command: "true"
+                  rollback:
+                    - name: undo one
+                      shell: "echo try >>{{ work }}/tries; test $(wc -l <{{ work }}/tries) -ge 2"
+                      retries: 3
+                      delay: 0
+                    - {name: then, shell: "echo one >>{{ work }}/undone"}
+                - {name: two, command: "false"}
+                - name: never begun
+                  command: "true"
+                  rollback: [{name: undo never, shell: "echo never >>{{ work }}/undone"}]
+            - name: not come to
+              rollback: [{name: undo this, shell: "echo this >>{{ work }}/undone"}]
+              block: [{name: three, command: "true"}]
+    """)
+    assert played.code == 3
+    assert (played.folder / "undone").read_text() == "one\nouter\n"
+    assert "failed on a" in str(played.report.error)

@@ -24,6 +24,12 @@ def cases() -> list[Any]:
     return found
 
 
+def test_there_are_enough_cases() -> None:
+    names = [case.id for case in cases()]
+    assert len(names) >= 240
+    assert len(set(names)) == len(names)
+
+
 @pytest.mark.ansible
 @pytest.mark.sshd
 @pytest.mark.parametrize("case", cases())

@@ -1,0 +1,76 @@
+"""`vars_files` of a play: read before it, or for each host where their names need one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nbops.base.errors import ActionFailed
+from nbops.base.yamlpos import load_file
+from nbops.engine.scope import as_mapping
+from nbops.engine.variables import PlayVariables, VariableStore
+from nbops.runbook.expr import Layer, Templar, Variables, is_template
+from nbops.runbook.model import Play
+
+
+def read_vars_files(
+    play: Play, variables: PlayVariables, store: VariableStore, templar: Templar
+) -> None:
+    """Add the variables of the files to those of the play. A list names choices: the first
+    file that is there is read.
+
+    Names that no variable of the play gives are tried again for each host at each task, as in
+    Ansible: then its facts may be known.
+    """
+    searched = templar.within(play.folder)
+    place = play.places.get("vars_files", play.place)
+    later: list[Any] = []
+    for written in play.vars_files:
+        try:
+            named = templar.render(written, store.of_play(variables), place)
+        except ActionFailed:
+            later.append(written)
+        else:
+            variables.layers += _first(named, searched, must=not _open(written))
+    if later:
+        known: dict[str, list[Layer]] = {}
+
+        def of_host(seen: Variables) -> list[Layer]:
+            found: list[Layer] = []
+            for written in later:
+                try:
+                    named = templar.render(written, seen, place)
+                except ActionFailed:
+                    if seen["ansible_facts"]:
+                        raise
+                    continue  # its facts may come with a later task
+                key = repr(named)
+                if key not in known:
+                    known[key] = _first(named, searched, must=False)
+                found += known[key]
+            return found
+
+        variables.of_host = of_host
+
+
+def _open(written: Any) -> bool:
+    """Whether Ansible takes a missing file for none: one of several, or a template."""
+    return isinstance(written, list) or is_template(written)
+
+
+def _first(named: Any, templar: Templar, *, must: bool) -> list[Layer]:
+    names: Sequence[Any] = named if isinstance(named, list) else [named]
+    for name in names:
+        try:
+            path = templar.find(str(name), "vars")
+        except ActionFailed:
+            if must:
+                raise
+            continue
+        return [Layer(f"vars_files {name}", _content(path), template=True)]
+    return []
+
+
+def _content(path: Path) -> Mapping[str, Any]:
+    return as_mapping(load_file(path) or {})
