@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 import pytest
 
@@ -53,6 +56,31 @@ def test_no_node_started_before_the_first_one_had_installed_its_plugins(deployed
         assert installed < serving < began
 
 
+def test_the_adapters_are_loaded_and_every_node_listens(deployed: Cluster) -> None:
+    for node in NODES:
+        assert "adapter is not exist" not in container_log(deployed, node)
+    clients = deployed.on("cache", "redis-cli client list type pubsub")
+    listening = {line.split("addr=")[1].partition(":")[0] for line in clients.splitlines()}
+    assert {deployed.address(node) for node in NODES} <= listening
+    numbers = deployed.on("cache", "redis-cli -n 4 keys '*worker-id*'").split()
+    assert len(numbers) == len(NODES)
+
+
+def test_a_collection_made_through_one_node_is_there_on_the_others(deployed: Cluster) -> None:
+    apps = [f"http://{deployed.address(node)}:13000/api" for node in NODES]
+    account = {"account": "admin@nocobase.com", "password": deployed.password()}
+    token = ask(f"{apps[0]}/auth:signIn", data=account)["data"]["token"]
+    fields = [{"name": "title", "type": "string", "interface": "input"}]
+    told = {"name": "seen", "title": "Seen", "fields": fields, "template": "general"}
+    ask(f"{apps[0]}/collections:create", token=token, data=told)
+    for app in apps[1:]:
+        patiently(partial(ask, f"{app}/seen:list", token=token))
+    ask(f"{apps[1]}/seen:create", token=token, data={"title": "from node2"})
+    rows = ask(f"{apps[2]}/seen:list", token=token)["data"]
+    assert [row["title"] for row in rows] == ["from node2"]
+    ask(f"{apps[2]}/collections:destroy?filterByTk=seen", token=token, data={})
+
+
 def test_a_second_deploy_changes_nothing_and_says_so(deployed: Cluster) -> None:
     before = {node: started_at(deployed, node) for node in NODES}
     done = deployed.deploy()
@@ -89,6 +117,20 @@ def test_the_cluster_waits_for_a_reboot_and_comes_back(deployed: Cluster) -> Non
         "node2", "docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' $(docker ps -q)"
     )
     assert policies.strip() in {"always", "unless-stopped"}
+
+
+def patiently(look: Callable[[], object]) -> None:
+    """Look again until it works: a message takes a second to all nodes."""
+    until = time.monotonic() + 20
+    while True:
+        try:
+            look()
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.3)
+        else:
+            return
 
 
 def container_log(cluster: Cluster, node: str) -> str:

@@ -16,17 +16,10 @@ NODES = ("node1", "node2", "node3")
 
 
 def test_a_login_without_sudo_is_refused_before_anything_is_done(sample: Cluster) -> None:
-    key = (sample.inventory.parent / "key.pub").read_text().strip()
-    for host in ("node1", "node2"):
-        sample.on(
-            host,
-            "useradd -m -s /bin/bash ops && install -d -m 700 -o ops ~ops/.ssh && "
-            f"echo '{key}' >~ops/.ssh/authorized_keys && chown ops ~ops/.ssh/authorized_keys",
-        )
     data = yaml.safe_load(sample.inventory.read_text())
     for host in ("node1", "node2"):
-        data["all"]["children"]["app"]["hosts"][host]["ansible_user"] = "ops"
-    other = sample.inventory.with_name("ops.yml")
+        data["all"]["children"]["app"]["hosts"][host]["ansible_user"] = "guest"
+    other = sample.inventory.with_name("guest.yml")
     other.write_text(yaml.safe_dump(data))
     done = sample.nbops("deploy", str(other))
     assert done.returncode == 4, done.stdout + done.stderr
@@ -35,10 +28,29 @@ def test_a_login_without_sudo_is_refused_before_anything_is_done(sample: Cluster
     assert "TASK" not in done.stdout
     assert "held" not in sample.on("node3", "cat /var/lib/nbops/*/lock 2>/dev/null; true")
 
-    for host in ("node1", "node2"):
-        sample.on(host, "echo 'ops ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/ops")
+
+def test_other_logins_than_root_and_a_jump_host_will_do(sample: Cluster) -> None:
+    data = yaml.safe_load(sample.inventory.read_text())
+    hosts = {
+        name: host
+        for group in data["all"]["children"].values()
+        for name, host in group["hosts"].items()
+    }
+    for name in ("node1", "db"):
+        hosts[name]["ansible_user"] = "ops"
+    hosts["node2"]["ansible_user"] = "duty"
+    hosts["node2"]["ansible_become_password"] = "{{ lookup('file', 'secrets/sudo_password') }}"
+    options = data["all"]["vars"]["ansible_ssh_common_args"]
+    jump = f"{options} -o ProxyJump=ops@{hosts['lb']['ansible_host']}"
+    hosts["node3"]["ansible_ssh_common_args"] = jump
+    other = sample.inventory.with_name("logins.yml")
+    other.write_text(yaml.safe_dump(data))
     done = sample.nbops("deploy", str(other))
     assert done.returncode == 0, done.stdout + done.stderr
+    shown = sample.nbops("exec", "-i", str(other), "app", "--", "echo $SSH_CONNECTION; id -un")
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert hosts["lb"]["ansible_host"] in shown.stdout
+    assert {"ops", "duty"} <= set(shown.stdout.split())
 
 
 def test_the_cluster_serves_and_a_second_deploy_changes_nothing(sample: Cluster) -> None:

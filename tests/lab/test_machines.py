@@ -168,6 +168,38 @@ def test_up_in_another_shape_is_refused_with_the_way_out(two_nodes: Rehearsal, w
     assert "nbops lab down --name" in (caught.value.problems[0].hint or "")
 
 
+def test_other_logins_than_root_are_there_with_and_without_sudo(two_nodes: Rehearsal) -> None:
+    password = two_nodes.lab.folders.sudo_password.read_text(encoding="ascii").strip()
+    may = "runuser -u {} -- sudo -k -S id -un <<< {} 2>&1 || true"
+    seen = {
+        login: two_nodes.on("node1", f"bash -c '{may.format(login, password)}'")
+        for login in ("ops", "duty", "guest")
+    }
+    assert "root" in seen["ops"].split()
+    assert "root" in seen["duty"].split()
+    assert "root" not in seen["guest"].split()
+    assert "root" not in two_nodes.on(
+        "node1", "runuser -u duty -- sudo -k -n id -un 2>/dev/null || true"
+    )
+
+
+def test_a_node_is_added_to_a_lab_that_stands(new_lab: NewLab) -> None:
+    rehearsal = new_lab()
+    folders = rehearsal.lab.folders
+    rehearsal.lab.up(Wish(nodes=1, app="sample", redis="separate"))
+    boot = rehearsal.on("node1", "cat /proc/sys/kernel/random/boot_id")
+    kept = {path: path.read_text() for path in [folders.key, *folders.secrets.iterdir()]}
+    assert rehearsal.lab.up(Wish(nodes=2)) == folders.inventory
+    assert rehearsal.on("node2", "hostname").strip() == "node2"
+    assert rehearsal.on("node1", "cat /proc/sys/kernel/random/boot_id") == boot
+    assert {path: path.read_text() for path in kept} == kept
+    assert "node2" in folders.inventory.read_text(encoding="utf-8")
+    assert "node2" in rehearsal.on("lb", "getent hosts node2")
+    with pytest.raises(LabError, match="stands with 2 nodes"):
+        rehearsal.lab.up(Wish(nodes=1))
+    rehearsal.lab.down()
+
+
 def test_status_tells_every_machine_and_is_plain_data(two_nodes: Rehearsal) -> None:
     status = two_nodes.lab.status()
     assert status.complete
