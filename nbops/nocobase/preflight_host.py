@@ -165,9 +165,9 @@ def _ports(needs: Needs, look: Look) -> Iterator[Finding]:
             holder += f" ({unit})"
         elif pid and not name:
             holder += f" (process {pid})"
-        stop = (
-            f"`docker stop {name}`" if name else f"`systemctl stop {unit}`" if unit else "stop it"
-        )
+        stop = f"`systemctl stop {unit}`" if unit else "stop it"
+        if program == "docker-proxy":
+            stop = f"`docker stop {name}`" if name else f"`docker ps` shows what publishes {number}"
         yield _problem(
             needs,
             f"port {number}, for {port.purpose}, is taken by {holder}",

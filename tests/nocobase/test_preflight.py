@@ -60,6 +60,11 @@ ALONE: list[tuple[str, list[Row], str]] = [
         [("port", "13000", "docker-proxy", "77", "", "nocobase-other other")],
         "is taken by the container `nocobase-other`",
     ),
+    (
+        "a container that is just starting",
+        [("port", "13000", "docker-proxy", "7", "docker.service", "")],
+        "→ `docker ps` shows what publishes 13000, or set another port",
+    ),
     ("nobody known", [("port", "13000", "", "", "", "")], "is taken by `a program`"),
     ("a file", [("storage", "file")], "problem /srv/s is a file, not a folder"),
     (
