@@ -133,8 +133,8 @@ class Run:
             except NbopsError as caught:
                 error, code = self._with_way_on(caught), caught.exit_code
         seconds = time.monotonic() - started
-        message = str(error) if error else ""
         recap = states.recap()
+        message = str(error) if error else _ending(code, recap)
         self.bus(
             RunEnded(run=request.run, exit_code=code, seconds=seconds, recap=recap, message=message)
         )
@@ -268,6 +268,15 @@ class Run:
             undo=undo,
             workers=workers,
         )
+
+
+def _ending(code: int, recap: Mapping[str, Mapping[str, int]]) -> str:
+    """How a run that nothing broke off ended, in a line."""
+    lost = [host for host, one in recap.items() if one["failed"] or one["unreachable"]]
+    if code:
+        return f"failed on {', '.join(lost)}" if lost else "failed"
+    changed = sum(1 for one in recap.values() if one["changed"])
+    return f"done: {len(recap)} hosts, {changed} of them changed" if recap else "nothing to do"
 
 
 @contextmanager
