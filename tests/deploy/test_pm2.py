@@ -18,6 +18,7 @@ from tests.deploy.cluster import Cluster, ask, new_cluster
 pytestmark = pytest.mark.lab
 
 NODES = ("node1", "node2")
+BACKGROUND = {"kind": "compose", "worker_mode": "*", "instances": 2}
 ODD = """a b$c"d'e\\f`g#h;%i ${x}"""
 CHANGE = """\
 - hosts: app
@@ -211,18 +212,20 @@ def test_only_one_process_ever_installed_or_migrated(cluster: Cluster) -> None:
     assert words == [["installing"], []]
 
 
-def test_containers_and_background_workers_stand_beside(cluster: Cluster) -> None:
-    inventory = changed(cluster, "mixed.yml", node2={"kind": "compose", "worker_mode": "*"})
+def test_containers_for_background_work_stand_beside(cluster: Cluster) -> None:
+    inventory = changed(cluster, "mixed.yml", node2=BACKGROUND)
     run(cluster, inventory, CHANGE)
     assert cluster.on("node2", "systemctl list-units --no-legend 'nocobase-*'") == ""
-    assert cluster.on("node2", "docker ps --format '{{.Names}}'").split() == [unit(cluster)[:-8]]
-    assert ask(f"http://{cluster.address('node2')}:13000/api/__health_check") == "ok"
+    names = cluster.on("node2", "docker ps --format '{{.Names}}'").split()
+    assert sorted(names) == [f"nocobase-{cluster.name}", f"nocobase-{cluster.name}.2"]
+    for port in (13000, 13001):
+        assert ask(f"http://{cluster.address('node2')}:{port}/api/__health_check") == "ok"
     assert behind(cluster) == [f"{cluster.address('node1')}:13000"]
     assert set(re.findall(r"changed=(\d+)", run(cluster, inventory, CHANGE))) == {"0"}
 
 
 def test_a_dying_app_is_told_with_its_log_and_no_other_is_started(cluster: Cluster) -> None:
-    before = cluster.on("node2", "docker inspect -f '{{.State.StartedAt}}' $(docker ps -q)")
+    before = cluster.on("node2", "docker inspect -f '{{.State.StartedAt}}' $(docker ps -q | sort)")
     data = yaml.safe_load(cluster.inventory.with_name("mixed.yml").read_text())
     data["all"]["vars"]["nocobase"]["env"] = {"SAMPLE_FAULT": "die-at-start"}
     broken = cluster.inventory.with_name("broken.yml")
@@ -233,7 +236,7 @@ def test_a_dying_app_is_told_with_its_log_and_no_other_is_started(cluster: Clust
     assert done.returncode == 1
     assert "ended with status 1" in done.stdout
     assert "dying: SAMPLE_FAULT=die-at-start" in done.stdout
-    after = cluster.on("node2", "docker inspect -f '{{.State.StartedAt}}' $(docker ps -q)")
+    after = cluster.on("node2", "docker inspect -f '{{.State.StartedAt}}' $(docker ps -q | sort)")
     assert after == before
     run(cluster, cluster.inventory.with_name("mixed.yml"), CHANGE)
 
