@@ -159,6 +159,15 @@ class Database(Section):
             return {**data, "port": 3306}
         return data
 
+    @model_validator(mode="after")
+    def _check(self) -> Database:
+        if self.managed and self.kind == "mysql":
+            raise wrong(
+                "nbops runs no MySQL server, only PostgreSQL and MariaDB",
+                "`kind: mariadb`, or `managed: false` with the `host` of the server that is there",
+            )
+        return self
+
 
 class Storage(Section):
     """The app's files."""

@@ -50,16 +50,13 @@ class Mariadb:
 
     kind = "mariadb"
     programs = ("mariadbd", "mariadb", "mariadb-dump")
-    package = "mariadb-server"
-    data = "/var/lib/mysql"
-    process = "mariadbd"
 
     def serve(self, plan: DatabasePlan, ctx: ActionContext) -> Result:
         """A restart when the settings are different; nothing when all is as it is."""
         if not ctx.probe("command -v mariadbd >/dev/null && test -d /etc/mysql").ok:
             raise ActionFailed(
                 f"there is no MariaDB server on {ctx.host}",
-                hint=f"on {ctx.host}: `apt-get install {self.package}`",
+                hint=f"on {ctx.host}: `apt-get install mariadb-server`",
             )
         files = (Wanted(OUR_FILE, settings_file(plan)),)
         changed = different(ctx, files)
