@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nbops.actions.api import Action
+from nbops.nocobase.steps.accept import Accept
 from nbops.nocobase.steps.adopt import Adopt
 from nbops.nocobase.steps.backup import DatabaseBackup
 from nbops.nocobase.steps.backup_check import DatabaseCheck
@@ -69,6 +70,7 @@ NOCOBASE_ACTIONS: Sequence[Action[Any]] = (
     Autostart(),
     StopNode(),
     KeepLog(),
+    Accept(),
     BalancerConfigure(),
     BalancerDrain(),
     BalancerUndrain(),
