@@ -212,7 +212,7 @@ def _takeover(situation: Situation, foreign: list[App]) -> Iterator[Finding]:
     asked = database_row(situation)
     tables = int(asked[1][3] or 0) if asked and asked[1][3].isdigit() else 0
     version = asked[1][4] if asked else ""
-    first = next(iter(situation.needs))
+    first = situation.first
     if tables and asked and not version:
         yield Finding(
             asked[0],
@@ -261,7 +261,7 @@ def _versions(situation: Situation) -> Iterator[Finding]:
             "-full"
         ),
     }
-    first = next(iter(situation.needs))
+    first = situation.first
     older = False
     for words, version in installed.items():
         if version and numbers(version) > numbers(situation.version):

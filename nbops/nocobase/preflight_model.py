@@ -216,6 +216,11 @@ class Situation:
         return [h for h, need in self.needs.items() if need.is_node and h in self.looks]
 
     @property
+    def first(self) -> str:
+        """The host for what belongs to none: one that was looked at, so that it is told."""
+        return next(iter(self.looks))
+
+    @property
     def begun(self) -> bool:
         """Whether nbops configured a node before: a deploy that was cut off has no release."""
         return any(self.look(host).one("configured") for host in self.nodes)

@@ -168,9 +168,9 @@ def _storage(needs: Needs) -> Iterator[str]:
     yield f"""\
 if [ -d {path} ]; then
     mode=rw; [ -w {path} ] || mode=ro
-    say storage "$(findmnt -n -o FSTYPE -T {path} 2>/dev/null || stat -f -c %T {path})" \\
+    say storage "$(stat -f -c %T {path})" \\
         "$(stat -f -c %i {path}).$(stat -c %i {path})" "$mode" \\
-        "$(findmnt -n -o TARGET -T {path} 2>/dev/null)"
+        "$(findmnt -n -o TARGET -T {path} 2>/dev/null | tail -n 1)"
     [ ! -e {path}/.upgrading ] || say upgrading "$(stat -c %y {path}/.upgrading | cut -c 1-16)"
     for package in {path}/plugins/*/ {path}/plugins/@*/*/; do
         [ ! -f "$package/package.json" ] || say plugin "${{package%/}}"

@@ -16,8 +16,8 @@ from nbops.nocobase.preflight_servers import databases, reach, redis_servers
 SKEW_WARNING = 5.0
 SKEW_PROBLEM = 60.0
 _ORDER = {Level.PROBLEM: 0, Level.WARNING: 1, Level.NOTE: 2}
-# File systems that are one machine's own, as findmnt and stat name them.
-_OWN = {"ext2", "ext3", "ext4", "ext2/ext3", "xfs", "btrfs", "zfs", "overlay", "overlayfs", "tmpfs"}
+# File systems that are one machine's own, as `stat -f` names them.
+_OWN = {"ext2/ext3", "xfs", "btrfs", "zfs", "overlayfs", "tmpfs"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def clocks(situation: Situation) -> Iterator[Finding]:
     if ours >= SKEW_WARNING:
         way = "behind" if min(low for low, _ in offsets.values()) > 0 else "ahead of"
         yield Finding(
-            next(iter(situation.needs)),
+            situation.first,
             Level.WARNING,
             f"this computer's clock is {_span(ours)} {way} the hosts': its times in the"
             " history are off by that",

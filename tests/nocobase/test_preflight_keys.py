@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -165,6 +166,12 @@ class TestVersions:
     def test_an_older_target_than_the_release_is_refused(self) -> None:
         (finding,) = found(release=RELEASE | {"version": "2.2.16"})
         assert "the present release is 2.2.16: NocoBase cannot go back" in finding
+
+    def test_what_belongs_to_no_host_is_told_of_one_that_was_looked_at(self) -> None:
+        plain = situation(release=RELEASE | {"version": "2.2.16"})
+        seen = {host: one for host, one in plain.looks.items() if host != "node1"}
+        (finding,) = told(all_findings(replace(plain, looks=seen)))
+        assert finding.startswith("node2 problem the inventory says `version: 2.2.15`")
 
     def test_a_newer_target_is_a_note_with_the_command(self) -> None:
         (finding,) = found(release=RELEASE | {"version": "2.2.14"})

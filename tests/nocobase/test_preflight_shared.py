@@ -152,7 +152,7 @@ class TestStorage:
             host: look(
                 [
                     *(row for row in plain.looks[host].rows if row[0] != "storage"),
-                    ("storage", "ext4", mark, "rw", "/"),
+                    ("storage", "xfs", mark, "rw", "/"),
                 ]
             )
             for host, mark in {"node1": "a.1", "node2": "a.1", "node3": "b.1"}.items()
@@ -161,7 +161,7 @@ class TestStorage:
         assert (
             "node3 problem the shared storage /srv/s is a folder of this host's own disk" in finding
         )
-        assert "(ext4)" in finding
+        assert "(xfs)" in finding
 
     def test_network_folders_may_have_any_number(self) -> None:
         assert found(("storage", "fuse.sshfs", "7.9", "rw", "/srv/s")) == []
