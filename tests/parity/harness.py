@@ -39,7 +39,17 @@ _STAGED = re.compile(
     r"/[^\"\s]*/(?:ansible-(?:module)?tmp-[^\"\s]+|run-[^\"\s/]+/f-[0-9a-f]+|[.]nbops-get-[0-9a-f]+)"
 )
 # A failure's message is worded by each tool for itself, unless a program or the play made it.
-OWN_WORDS = frozenset({"msg", "module_stdout", "module_stderr", "reason", "false_condition"})
+OWN_WORDS = frozenset(
+    {
+        "failed_when_result",
+        "changed_when_result",
+        "msg",
+        "module_stdout",
+        "module_stderr",
+        "reason",
+        "false_condition",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -200,7 +210,11 @@ def _compare_results(
 
 def _compare(where: str, one: Any, two: Any) -> Iterable[str]:
     if isinstance(one, dict) and isinstance(two, dict):
-        gone = one.get("failed") or one.get("status") in {"failed", "ignored", "unreachable"}
+        gone = (
+            one.get("failed")
+            or one.get("unreachable")
+            or one.get("status") in {"failed", "ignored", "unreachable"}
+        )
         worded = "rc" not in one or str(one.get("msg")).startswith("Task failed")
         own = OWN_WORDS if gone and worded else frozenset()
         for key in sorted((one.keys() & two.keys()) - VOLATILE - own):
