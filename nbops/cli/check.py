@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from nbops.base.errors import UsageError
 from nbops.cli import runbooks, show
 from nbops.cli.extra import extra_vars
 from nbops.cli.options import Output, Target, expand
@@ -31,16 +32,23 @@ def check(
     Exit codes: 0 nothing in the way, 1 problems, 2 a wrong inventory, 4 hosts that cannot be used.
     """
     from nbops.cli import wire
+    from nbops.cli.cluster import Cluster
     from nbops.report.check import CheckObserver
 
     inventory = target.inventory_path(inventory_file)
+    variables = extra_vars(target.extra_vars or ())
+    if Cluster(inventory, variables).settings is None:
+        raise UsageError(
+            f"{inventory}: no `nocobase:` settings, so there is no cluster to check",
+            hint="`nbops init` writes an inventory that has them",
+        )
     live = sys.stderr.isatty() and not (output.json or output.plain)
     seen = CheckObserver(_say if live else lambda _: None)
     options = wire.RunOptions(
         command="check",
         runbook=runbooks.find("check", inventory),
         inventory=inventory,
-        extra_vars=extra_vars(target.extra_vars or ()),
+        extra_vars=variables,
         forks=target.forks,
         check=True,
         observer=seen,
