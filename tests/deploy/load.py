@@ -16,25 +16,36 @@ from dataclasses import dataclass, field
 _PATIENCE = 30.0
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a request got, when it was begun and when it was answered."""
+
+    began: float
+    ended: float
+    method: str
+    status: int
+    retry: bool
+
+
 @dataclass
 class Seen:
-    """What visitors got: (method, status, whether with Retry-After) in order of asking, and
-    what went wrong."""
+    """What visitors got, and what went wrong."""
 
-    answers: list[tuple[float, str, int, bool]] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     sockets: Counter[str] = field(default_factory=Counter)
 
     def statuses(self) -> set[int]:
-        return {status for _, _, status, _ in self.answers}
+        return {answer.status for answer in self.answers}
 
-    def phases(self) -> list[int]:
-        """The statuses of GETs in order, repetitions left out."""
-        found: list[int] = []
-        for _, method, status, _ in sorted(self.answers):
-            if method == "GET" and found[-1:] != [status]:
-                found.append(status)
-        return found
+    def mixed(self) -> list[Answer]:
+        """What was not 503 although it was begun after a 503 was given and answered before
+        another was asked for. (Of requests at the same time none is the first.)"""
+        down = [answer for answer in self.answers if answer.status == 503]
+        first = min(answer.ended for answer in down)
+        last = max(answer.began for answer in down)
+        others = (answer for answer in self.answers if answer.status != 503)
+        return [answer for answer in others if answer.began > first and answer.ended < last]
 
 
 @contextmanager
@@ -87,7 +98,8 @@ class _Crowd:
                     reader, writer = await self._open()
                 ask = _ask(reader, writer, method, kept=kept)
                 status, retry, closed = await asyncio.wait_for(ask, _PATIENCE)
-                self._seen.answers.append((began, method, status, retry))
+                ended = time.monotonic()
+                self._seen.answers.append(Answer(began, ended, method, status, retry))
                 if closed or not kept:
                     writer.close()
                     reader = writer = None

@@ -163,7 +163,7 @@ back() {{
 }}
 refuse() {{ back; printf '%s\\n' "$1" >&2; exit 1; }}
 {checked(put)}
-said=$(haproxy -c -q -f {file} 2>&1) || refuse "$said"
+said=$(haproxy -c -f {file} 2>&1) || refuse "$said"
 systemctl daemon-reload
 systemctl enable --quiet {name}
 since=$(date '+%Y-%m-%d %H:%M:%S')
