@@ -24,6 +24,7 @@ from nbops.base.command import LOGIN, Command, Effect, Identity, Outcome, quote
 from nbops.base.errors import ActionFailed, LockedError, NbopsError, RefusedError
 from nbops.base.events import Emit, Note
 from nbops.engine.connections import Connections
+from nbops.engine.older import end_script
 from nbops.engine.process import gone
 from nbops.transport.session import Fence
 
@@ -210,6 +211,11 @@ class ClusterLock:
             self._give_back(taken, number)
             raise
         self.number = number
+        try:
+            self._end_older(records, holder.run)
+        except NbopsError:
+            self._give_back(hosts, number)
+            raise
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._heart.start()
         return number
@@ -254,8 +260,30 @@ class ClusterLock:
         number = max(record.number for record in records) + 1
         for host in sorted(self.hosts):
             self._take(host, number, holder, run)
+        self._end_older(records, holder.run)
         self._give_back(sorted(self.hosts), number)
         return number
+
+    def _end_older(self, records: Sequence[Record], run: str) -> None:
+        """End what earlier runs left at work: the hosts refuse their further jobs by now."""
+        runs = sorted({record.run for record in records if record.run and record.run != run})
+        told = self.workers.map(
+            lambda host: [(host, one, self._end_jobs(host, one)) for one in runs],
+            sorted(self.hosts),
+        )
+        for host, one, number in (entry for entries in told for entry in entries):
+            if number:
+                message = f"{number} jobs of run {one} were still at work and are ended"
+                self.emit(Note(level="warning", message=message, host=host))
+
+    def _end_jobs(self, host: str, run: str) -> int:
+        outcome = self._run(host, end_script(run), self._identity(host))
+        if not outcome.ok:
+            raise ActionFailed(
+                f"{host}: processes of run {run} cannot be ended: {outcome.err.strip()}",
+                hint="end them by hand: they hang in the kernel",
+            )
+        return int(outcome.out)
 
     def _look(self, host: str) -> Record:
         outcome = self._run(host, look_script(self.cluster), LOGIN)
