@@ -249,7 +249,9 @@ def test_a_new_version_is_made_ready_beside_the_old_and_switched_to(cluster: Clu
     run(cluster, cluster.inventory, CHANGE)
     run(cluster, upgraded, PULL)
     for node in NODES:
-        there = cluster.on(node, "find /opt/nocobase/apps -maxdepth 1 -type l -printf '%f '").split()
+        there = cluster.on(
+            node, "find /opt/nocobase/apps -maxdepth 1 -type l -printf '%f '"
+        ).split()
         assert sorted(there) == ["2.2.15", "2.2.16"]
         assert version(cluster, node) == "2.2.15"
     run(cluster, upgraded, STOP.replace("node1", "app") + CHANGE)
