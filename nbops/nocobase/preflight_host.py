@@ -39,7 +39,7 @@ def _login(needs: Needs, look: Look) -> Iterator[Finding]:
 
 
 def _programs(needs: Needs, look: Look) -> Iterator[Finding]:
-    for (name,) in look.all("missing"):
+    for name in (row[0] for row in look.all("missing") if row[0] in needs.programs):
         if needs.bootstrap and name in {"docker", "node", "npm"}:
             yield _note(needs, f"`{name}` is not there yet: the deploy installs it")
         else:
@@ -92,9 +92,9 @@ def _node_js(needs: Needs, look: Look) -> Iterator[Finding]:
 
 def _memory(needs: Needs, look: Look) -> Iterator[Finding]:
     total, cores = look.text("memory"), look.text("cores")
-    if not needs.is_node or not total.isdigit():
+    if not needs.is_node or not total.isdecimal():
         return
-    processes = needs.processes if needs.processes > 0 else int(cores or 1)
+    processes = needs.processes if needs.processes > 0 else int(cores if cores.isdecimal() else 1)
     what = f"{total} MiB of memory for {processes} app process{'es' if processes > 1 else ''}"
     remedy = "give the host more, or take fewer (`runtime.instances`, `runtime.cluster_mode`)"
     if int(total) < _PROCESS_LEAST * processes:
@@ -106,10 +106,10 @@ def _memory(needs: Needs, look: Look) -> Iterator[Finding]:
 def _space(needs: Needs, look: Look) -> Iterator[Finding]:
     """Needs that lie on one disk are added up."""
     disks: dict[str, tuple[int, list[Space]]] = {}
-    rows = {row[0]: row for row in look.all("space")}
+    rows = {row[0]: row for row in look.all("space") if len(row) == 6}
     for one in needs.space:
         row = rows.get(one.purpose)
-        if row is None or not row[2].isdigit():
+        if row is None or not row[2].isdecimal():
             continue
         _, path, free, disk, files, mode = row
         if mode == "ro":
@@ -137,7 +137,7 @@ def _space(needs: Needs, look: Look) -> Iterator[Finding]:
 
 def _files(needs: Needs, path: str, files: str) -> Iterator[Finding]:
     every, _, free = files.partition(":")
-    if every.isdigit() and free.isdigit() and int(every) and int(free) < _FILES_LEAST:
+    if every.isdecimal() and free.isdecimal() and int(every) and int(free) < _FILES_LEAST:
         yield _problem(
             needs,
             f"only {free} more files (inodes) can be made where {path} is",
@@ -154,7 +154,9 @@ def _ports(needs: Needs, look: Look) -> Iterator[Finding]:
     for number, program, pid, unit, container in (
         (*row, "", "", "", "")[:5] for row in look.all("port")
     ):
-        port = wanted[number]
+        port = wanted.get(number)
+        if port is None:
+            continue
         name, _, cluster = container.partition(" ")
         if program in port.ours or (name and cluster == needs.cluster):
             continue

@@ -143,7 +143,8 @@ def _way_to_key(app: App, name: str, setting: str) -> str:
 def _stored_key(situation: Situation) -> Iterator[Finding]:
     """A key that the app drew for itself lies in its storage."""
     for host in situation.nodes:
-        marks = {row[1]: row[2] for row in situation.look(host).all("env") if row[0] == STORAGE}
+        rows = (row for row in situation.look(host).all("env") if len(row) == 3)
+        marks = {name: mark for source, name, mark in rows if source == STORAGE}
         mark = marks.get("APP_AES_SECRET_KEY")
         needs = situation.needs[host]
         if mark and mark not in _marks_of_key(needs, "APP_AES_SECRET_KEY"):
@@ -210,7 +211,7 @@ def _differ(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
 def _takeover(situation: Situation, foreign: list[App]) -> Iterator[Finding]:
     """There is no release: is there a cluster all the same?"""
     asked = database_row(situation)
-    tables = int(asked[1][3] or 0) if asked and asked[1][3].isdigit() else 0
+    tables = int(asked[1][3] or 0) if asked and asked[1][3].isdecimal() else 0
     version = asked[1][4] if asked else ""
     first = situation.first
     if tables and asked and not version:

@@ -163,11 +163,11 @@ class Look:
         return [tuple(row[1:]) for row in self.rows if row[0] == key]
 
     def one(self, key: str, width: int = 1) -> tuple[str, ...] | None:
-        """The values of the first row with this key, filled up to `width`; None: no row."""
+        """The first `width` values of the first row with this key, filled up; None: no row."""
         found = self.all(key)
         if not found:
             return None
-        return (*found[0], *("",) * (width - len(found[0])))
+        return (*found[0], *("",) * width)[:width]
 
     def text(self, key: str) -> str:
         """The first value of the first row with this key; empty when there is none."""

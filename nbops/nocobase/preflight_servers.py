@@ -18,8 +18,12 @@ def reach(situation: Situation) -> Iterator[Finding]:
     for host, look in situation.looks.items():
         targets = {one.name: one for one in situation.needs[host].targets}
         for name, _, _, state in (row for row in look.all("reach") if len(row) == 4):
-            target = targets[name]
-            if state in {"ok", "unknown"} or (state == "refused" and target.managed):
+            target = targets.get(name)
+            if (
+                target is None
+                or state in {"ok", "unknown"}
+                or (state == "refused" and target.managed)
+            ):
                 continue
             failed.setdefault((target, state), []).append(host)
     for (target, state), hosts in failed.items():
@@ -38,6 +42,8 @@ def redis_servers(situation: Situation) -> Iterator[Finding]:
     for host in situation.nodes:
         needs = situation.needs[host].redis
         for row in situation.look(host).all("redis"):
+            if len(row) < 2 or row[0] not in {str(number) for number in range(len(needs))}:
+                continue
             need = needs[int(row[0])]
             for level, what, remedy in _redis(need, row[1], row[2] if len(row) > 2 else ""):
                 said.setdefault((need.name, level, what, remedy), []).append(host)
@@ -52,7 +58,7 @@ def databases(situation: Situation) -> Iterator[Finding]:
     for host in situation.nodes:
         need = situation.needs[host].database
         for row in situation.look(host).all("database"):
-            if row[0] == "error" and need and not need.managed:
+            if row[0] == "error" and len(row) > 1 and need and not need.managed:
                 errors.setdefault(_last(row[1]), []).append(host)
     for text, hosts in errors.items():
         yield Finding(

@@ -116,7 +116,7 @@ def locks(situation: Situation) -> Iterator[Finding]:
     for host, look in situation.looks.items():
         for state, age, holder in (row for row in look.all("lock") if len(row) == 3):
             if state == "held":
-                seconds = int(age) if age.isdigit() else 0
+                seconds = int(age) if age.isdecimal() else 0
                 if holder not in seen or seconds < seen[holder][1]:
                     seen[holder] = (host, seconds)
     for text, (host, silent) in seen.items():
@@ -202,9 +202,9 @@ def plugins(situation: Situation) -> Iterator[Finding]:
     """Plugins that the app is told to enable, and that are nowhere to be seen."""
     for host in situation.nodes:
         look, needs = situation.look(host), situation.needs[host]
-        there = {path for (path,) in look.all("plugin")} | set(situation.local_plugins)
-        has = {name for (name,) in look.all("has")}
-        lacks = {name for (name,) in look.all("lacks")} - has
+        there = {row[0] for row in look.all("plugin")} | set(situation.local_plugins)
+        has = {row[0] for row in look.all("has")}
+        lacks = {row[0] for row in look.all("lacks")} - has
         gone = [
             name
             for name in needs.plugins
