@@ -9,8 +9,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nbops.base.command import Text
+from nbops.base.errors import RefusedError
 from nbops.base.secret import Secret, reveal
+from nbops.nocobase import releases
+from nbops.nocobase.cluster import Cluster
 from nbops.nocobase.environment import render_env_file
+from nbops.nocobase.releases import Release
+
+RELEASE_KEYS = "nocobase_release_keys"
 
 KEYS = {"APP_KEY": "secrets.app_key", "APP_AES_SECRET_KEY": "secrets.aes_key"}
 """The variables that hold keys, with the settings that they come from."""
@@ -43,3 +49,33 @@ def key_marks(lines: Iterable[str], salt: Text) -> dict[str, str]:
 def other_keys(known: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
     """The names of the keys that are known, and are not the wanted ones."""
     return [name for name in KEYS if known.get(name, wanted[name]) != wanted[name]]
+
+
+def release_marks(release: Release, settings: Mapping[str, Any]) -> dict[str, str]:
+    """The marks of the keys that a release was made with."""
+    texts = (text for files in release.files.values() for text in files.values())
+    salt = salt_of(settings["secrets"]["app_key"])
+    return key_marks((line for text in texts for line in text.splitlines()), salt)
+
+
+def match_keys(cluster: Cluster, present: Mapping[str, Any] | None) -> None:
+    """The keys of a cluster stay as they are: sessions hang on one, encrypted data on the other.
+
+    Raises RefusedError when the present release was made with others than the settings give.
+    """
+    if present is None:
+        return
+    wanted = wanted_marks(cluster.settings)
+    for host in cluster.members:
+        facts = cluster.fact(host, "nocobase_release")
+        if not facts or facts["number"] != present["number"]:
+            continue
+        other = other_keys(cluster.fact(host, RELEASE_KEYS) or {}, wanted)
+        if other:
+            path = releases.path(cluster.name, int(present["number"]))
+            raise RefusedError(
+                f"{cluster.name} runs with another {other[0]} than `{KEYS[other[0]]}` gives"
+                f" (release {present['number']})",
+                hint=f"put the cluster's own key back: it stands in {path} on {host}, for root"
+                " only",
+            )

@@ -10,32 +10,43 @@ import pytest
 from nbops.base.errors import RefusedError
 from nbops.base.secret import Secret
 from nbops.nocobase.cluster import cluster_of
-from nbops.nocobase.keys import key_marks, other_keys, salt_of, wanted_marks
+from nbops.nocobase.keys import (
+    RELEASE_KEYS,
+    key_marks,
+    match_keys,
+    other_keys,
+    release_marks,
+    salt_of,
+    wanted_marks,
+)
 from nbops.nocobase.releases import Release
-from nbops.nocobase.steps.release import KEYS_FACT, _keys_in, match_keys
 from tests.nocobase.conftest import settings
 
 Variables = Callable[..., Mapping[str, Any]]
 
 
 def release(text: str) -> Release:
-    return Release(1, None, "2.2.15", "i", "d", "f", "w", "w", "r", {"node1": {"node.env": text}})
+    files = {"node1": {"node.env": text}}
+    return Release(1, None, "2.2.15", {}, "f", "w", "w", "r", files=files)
+
+
+PRESENT = {"number": 1, "version": "2.2.15"}
 
 
 def facts(text: str, variables: Variables) -> dict[str, dict[str, Any]]:
-    marks = _keys_in(release(text), cluster_of(variables()))
-    return {"lb": {"nocobase_release": {"number": 1, "version": "2.2.15"}, KEYS_FACT: marks}}
+    marks = release_marks(release(text), cluster_of(variables()).settings)
+    return {"lb": {"nocobase_release": PRESENT, RELEASE_KEYS: marks}}
 
 
 SAME = f"APP_ENV=production\nAPP_KEY=app-key-of-demo\nAPP_AES_SECRET_KEY={'ab' * 32}\n"
 
 
 def test_the_keys_of_the_release_are_taken(variables: Variables) -> None:
-    match_keys(cluster_of(variables(facts=facts(SAME, variables))))
+    match_keys(cluster_of(variables(facts=facts(SAME, variables))), PRESENT)
 
 
 def test_nothing_deployed_takes_any_key(variables: Variables) -> None:
-    match_keys(cluster_of(variables()))
+    match_keys(cluster_of(variables()), None)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +60,7 @@ def test_other_keys_than_those_of_the_release_are_refused(
     text: str, name: str, variables: Variables
 ) -> None:
     with pytest.raises(RefusedError, match=name) as caught:
-        match_keys(cluster_of(variables(facts=facts(text, variables))))
+        match_keys(cluster_of(variables(facts=facts(text, variables))), PRESENT)
     (problem,) = caught.value.problems
     assert "/var/lib/nbops/demo/releases/000001.json on lb" in str(problem.hint)
     assert "another" not in str(problem.hint)

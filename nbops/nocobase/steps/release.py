@@ -16,6 +16,7 @@ from nbops.nocobase import releases
 from nbops.nocobase.cluster import Cluster, cluster_of
 from nbops.nocobase.databases.here import in_use
 from nbops.nocobase.files import Wanted, put_script, stage
+from nbops.nocobase.keys import RELEASE_KEYS, match_keys, release_marks
 from nbops.nocobase.plans import RECORDS, here, recorded, wanted_release
 from nbops.nocobase.releases import PENDING, Release, read_release, way_back
 from nbops.runbook.spec import ActionSpec, Args
@@ -98,7 +99,13 @@ def _read(cluster: Cluster, ctx: ActionContext) -> Result:
     pending = records.pop(PENDING, None)
     known = [record.facts() for record in records.values()]
     newest = known[-1] if known else None
-    facts = {FACT: newest, ALL: known, ON_ITS_WAY: pending.facts() if pending else None}
+    last = list(records.values())[-1:]
+    facts = {
+        FACT: newest,
+        ALL: known,
+        ON_ITS_WAY: pending.facts() if pending else None,
+        RELEASE_KEYS: release_marks(last[0], cluster.settings) if last else {},
+    }
     return Result(values={"release": newest}, facts=facts)
 
 
@@ -119,6 +126,7 @@ def _present(cluster: Cluster, ctx: ActionContext) -> Result:
 def _match(cluster: Cluster, ctx: ActionContext) -> Result:
     none_pending(cluster)
     present = match(cluster, place_of_version(ctx.vars))
+    match_keys(cluster, present)
     _same_key(cluster, ctx)
     return _result(present)
 
