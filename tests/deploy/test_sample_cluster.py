@@ -39,15 +39,28 @@ def test_other_logins_than_root_and_a_jump_host_will_do(sample: Cluster) -> None
     for name in ("node1", "db"):
         hosts[name]["ansible_user"] = "ops"
     hosts["node2"]["ansible_user"] = "duty"
-    hosts["node2"]["ansible_become_password"] = "{{ lookup('file', 'secrets/sudo_password') }}"
+    hosts["node2"]["ansible_become_password"] = "{{ sudo_password }}"
+    password = (sample.inventory.parent / "secrets" / "sudo_password").read_text().strip()
+    known = ("-e", f"sudo_password={password}")
     options = data["all"]["vars"]["ansible_ssh_common_args"]
+    # As with ssh, options of the host are none of its jump host's.
+    config = sample.home / ".ssh" / "config"
+    config.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    config.write_text(
+        f"Host {hosts['lb']['ansible_host']}\n"
+        f"    IdentityFile {sample.inventory.parent}/key\n"
+        f"    UserKnownHostsFile {sample.inventory.parent}/known_hosts\n"
+    )
+    config.chmod(0o600)
     jump = f"{options} -o ProxyJump=ops@{hosts['lb']['ansible_host']}"
     hosts["node3"]["ansible_ssh_common_args"] = jump
     other = sample.inventory.with_name("logins.yml")
     other.write_text(yaml.safe_dump(data))
-    done = sample.nbops("deploy", str(other))
+    done = sample.nbops("deploy", str(other), *known)
     assert done.returncode == 0, done.stdout + done.stderr
-    shown = sample.nbops("exec", "-i", str(other), "app", "--", "echo $SSH_CONNECTION; id -un")
+    shown = sample.nbops(
+        "exec", "-i", str(other), *known, "app", "--", "echo $SSH_CONNECTION; id -un"
+    )
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert hosts["lb"]["ansible_host"] in shown.stdout
     assert {"ops", "duty"} <= set(shown.stdout.split())
