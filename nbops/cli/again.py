@@ -134,6 +134,7 @@ def _options(
     plan = json.loads(state.plan)
     past = Interruption(
         outcomes=state.outcomes,
+        ended=state.done,
         effects=state.open_effects,
         compensated=state.compensated,
         undoing=state.undoing,

@@ -143,7 +143,8 @@ class Item:
                 self._again = 0
             elif not action.spec.repeatable:
                 raise unknown(self._delegate or call.host)
-        if parts.past.aborting:
+        done = parts.past.done(call.task.path, call.host, call.pass_number)
+        if parts.past.aborting and not done:
             raise Aborted
 
     def _holds(self, step: StepResult, conditions: tuple[Any, ...]) -> bool:

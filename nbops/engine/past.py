@@ -38,6 +38,9 @@ class Past(Protocol):
         back had begun.
         """
 
+    def done(self, path: str, host: str, number: int) -> bool:
+        """Whether a task came to its end on a host, whether or not its outcome was kept."""
+
     def open_effects(self, path: str, host: str) -> list[str]:
         """The step ids of effects of a task on a host that were begun and not concluded."""
 
@@ -60,6 +63,11 @@ class NoPast:
         del path, host, number, final
         return None
 
+    def done(self, path: str, host: str, number: int) -> bool:
+        """Nothing was."""
+        del path, host, number
+        return False
+
     def open_effects(self, path: str, host: str) -> list[str]:
         """None at all."""
         del path, host
@@ -76,6 +84,7 @@ class Interruption:
     """The past of a run that goes on, or is undone."""
 
     outcomes: Mapping[tuple[str, str, int], Mapping[str, Any]] = field(repr=False)
+    ended: frozenset[tuple[str, str, int]] = frozenset()
     effects: frozenset[str] = frozenset()
     compensated: frozenset[int] = frozenset()
     undoing: bool = False
@@ -95,6 +104,10 @@ class Interruption:
         if lost and final and not self.undoing and not self.aborting:
             return None
         return found
+
+    def done(self, path: str, host: str, number: int) -> bool:
+        """See `Past`."""
+        return (path, host, number) in self.ended
 
     def open_effects(self, path: str, host: str) -> list[str]:
         """See `Past`."""

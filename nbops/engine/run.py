@@ -208,6 +208,8 @@ class Run:
             back = replace(parts, past=self.request.past.of_the_way_back())
             undo.run(self._undoing(back, states, undo, workers))
             raise RolledBack(f"{why}, and everything that was begun was undone")
+        if self.request.past.aborting:
+            raise RolledBack(f"{why}: nothing had to be undone")
         only_unreachable = not any(counts["failed"] for counts in states.recap().values())
         return 4 if only_unreachable and not states.changed else 1
 

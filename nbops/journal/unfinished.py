@@ -19,7 +19,8 @@ Place = tuple[str, str, int]
 class Unfinished:
     """A run as far as it came.
 
-    `outcomes` holds what tasks gave, by path, host and pass; `open_effects` the step ids of
+    `outcomes` holds what tasks gave, by path, host and pass, as far as it could be kept; `done`
+    are all that came to their end; `open_effects` the step ids of
     effects that were begun and have no recorded end; `compensated` the numbers of what has
     been undone. `undoing` tells that the way back had begun, `sealed` that users work with
     what was done. `processes` are those that carried it out.
@@ -29,6 +30,7 @@ class Unfinished:
     plan: str
     plan_hash: str
     outcomes: Mapping[Place, Mapping[str, Any]] = field(repr=False)
+    done: frozenset[Place] = frozenset()
     open_effects: frozenset[str] = frozenset()
     compensated: frozenset[int] = frozenset()
     undoing: bool = False
@@ -44,6 +46,7 @@ def unfinished(path: Path, run: str) -> Unfinished:
             return database.execute(sql, (run,)).fetchall()
 
         plan, plan_hash = rows("SELECT plan, plan_hash FROM runs WHERE run=?")[0]
+        ended = rows("SELECT path, host, pass FROM results WHERE run=? AND item=-1")
         kept = rows("SELECT path, host, pass, outcome FROM outcomes WHERE run=?")
         begun = rows("SELECT step FROM effects WHERE run=? AND ended_at IS NULL")
         undone = rows("SELECT number FROM compensations WHERE run=? AND done_at IS NOT NULL")
@@ -53,6 +56,7 @@ def unfinished(path: Path, run: str) -> Unfinished:
         plan=plan,
         plan_hash=plan_hash,
         outcomes={(task, host, number): json.loads(text) for task, host, number, text in kept},
+        done=frozenset((task, host, number) for task, host, number in ended),
         open_effects=frozenset(step for (step,) in begun),
         compensated=frozenset(number for (number,) in undone),
         undoing="undoing" in marks,

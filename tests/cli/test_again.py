@@ -25,6 +25,9 @@ PLAY = """
         - shell: echo "undo first {{ inventory_hostname }}" >> LOG
     - name: remember
       set_fact: {remembered: "{{ inventory_hostname }} was here"}
+    - name: what no journal keeps
+      set_fact: {hidden: "{{ inventory_hostname }}"}
+      no_log: true
     - name: slow
       shell: |
         echo "begin {{ inventory_hostname }}" >> LOG
