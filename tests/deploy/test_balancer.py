@@ -115,7 +115,7 @@ def test_no_request_is_lost_while_nodes_come_and_go(front: Front) -> None:
 
 
 def test_a_drained_node_gets_nothing(front: Front) -> None:
-    look = f"ss -Htn state connected dst {front.cluster.address('node1')}:13000 | wc -l"
+    look = f"ss -Htn state established dst {front.cluster.address('node1')}:13000 | wc -l"
     front.run({"balancer_drain": {"node": "node1"}})
     with visitors(front.address) as seen:
         time.sleep(1.5)
@@ -184,7 +184,9 @@ def check_pages(front: Front) -> None:
 
 def test_an_upload_under_way_is_waited_for(front: Front) -> None:
     with socket.create_connection((front.address, 80), 30) as upload:
-        upload.sendall(b"POST /api/nothing HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345")
+        body = json.dumps({"account": "nobody@example.com", "password": "none"}).encode()
+        head = f"POST /api/auth:signIn HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n"
+        upload.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n" + body[:9])
         time.sleep(0.5)
         said: list[str] = []
         switching = threading.Thread(target=lambda: said.append(front.maintenance("on")))
@@ -192,8 +194,8 @@ def test_an_upload_under_way_is_waited_for(front: Front) -> None:
         wait_until(lambda: ask(front, "GET", "/x")[0] == 503)
         time.sleep(1)
         assert switching.is_alive(), said
-        upload.sendall(b"67890")
-        assert upload.recv(100).startswith(b"HTTP/1.1 404")
+        upload.sendall(body[9:])
+        assert upload.recv(100).startswith(b"HTTP/1.1 4")
         switching.join(60)
     assert "were cut" not in said[0]
     front.maintenance("off")
