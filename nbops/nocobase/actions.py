@@ -21,6 +21,7 @@ from nbops.nocobase.steps.balancer import (
     BalancerVerify,
 )
 from nbops.nocobase.steps.bootstrap import Bootstrap
+from nbops.nocobase.steps.change import Leave, PlanChange
 from nbops.nocobase.steps.cluster_proof import ProveCluster
 from nbops.nocobase.steps.database import DatabaseCreate, DatabaseServer
 from nbops.nocobase.steps.log import KeepLog
@@ -42,6 +43,8 @@ from nbops.nocobase.steps.wait import WaitNode
 NOCOBASE_ACTIONS: Sequence[Action[Any]] = (
     Preflight(),
     ReleaseRecord(),
+    PlanChange(),
+    Leave(),
     DatabaseServer(),
     DatabaseCreate(),
     DatabaseCheck(),
