@@ -200,17 +200,21 @@ printf '%s\\n' "$queries" | {self._sql(access, database)}
 """
 
     def likeness_script(self, access: Access, old: str, new: str) -> str:
-        """Character set, collation, and who may do what."""
+        """Character set and collation; and who may do what, where the server is ours: another
+        server's rights by name are not nbops' to give."""
+        grants = """\
+        UNION ALL
+        SELECT 'grants', replace(TABLE_SCHEMA, '\\\\_', '_'), group_concat(
+               concat_ws(' ', GRANTEE, PRIVILEGE_TYPE) ORDER BY GRANTEE, PRIVILEGE_TYPE)
+          FROM information_schema.SCHEMA_PRIVILEGES GROUP BY TABLE_SCHEMA"""
         sql = f"""\
+SET SESSION group_concat_max_len = 1000000;
 SELECT concat('differs ', what), max(if(name = {literal(old)}, value, '')),
        max(if(name = {literal(new)}, value, ''))
   FROM (SELECT 'character set' AS what, SCHEMA_NAME AS name,
                concat_ws(' ', DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME) AS value
           FROM information_schema.SCHEMATA
-        UNION ALL
-        SELECT 'grants', replace(TABLE_SCHEMA, '\\\\_', '_'), group_concat(
-               concat_ws(' ', GRANTEE, PRIVILEGE_TYPE) ORDER BY GRANTEE, PRIVILEGE_TYPE)
-          FROM information_schema.SCHEMA_PRIVILEGES GROUP BY TABLE_SCHEMA) seen
+{"" if access.host else grants}) seen
  WHERE name IN ({literal(old)}, {literal(new)})
  GROUP BY what HAVING max(if(name = {literal(old)}, value, ''))
               <> max(if(name = {literal(new)}, value, ''));
