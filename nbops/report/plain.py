@@ -27,6 +27,7 @@ from nbops.base.events import (
 from nbops.lab.events import LabStep
 from nbops.report import ending, step
 from nbops.report.clean import one_line
+from nbops.report.downtime import Downtime
 from nbops.report.lines import Line, Span, count, duration, line, names
 from nbops.report.out import Out
 from nbops.report.tally import Tally
@@ -46,11 +47,13 @@ class PlainObserver:
         self._command = ""
         self._check = False
         self._tally: Tally | None = None
+        self._downtime = Downtime()
         self._said: dict[tuple[str, str], tuple[str, float]] = {}
 
     def on_event(self, event: Event) -> None:
         """Print what the event has to say."""
         self._time = event.time
+        self._downtime.take(event)
         self._take(event)
 
     def close(self) -> None:
@@ -128,7 +131,8 @@ class PlainObserver:
         self._flush()
         if event.recap:
             self._print(line(), line("RECAP"), *ending.recap(event))
-        self._print(line(), *ending.closing(event, command=self._command, check=self._check))
+        self._print(line(), *self._downtime.lines(event.time))
+        self._print(*ending.closing(event, command=self._command, check=self._check))
 
     def _alone(self, event: StepEnded, tally: Tally) -> bool:
         """Whether a result has a line of its own."""

@@ -31,6 +31,7 @@ from nbops.base.events import (
 )
 from nbops.lab.events import LabStep
 from nbops.report import ending, step
+from nbops.report.downtime import Downtime
 from nbops.report.lines import Line, Span, Tone, duration, line
 from nbops.report.live import Scene, summary
 from nbops.report.tally import Tally, Waiting
@@ -81,6 +82,7 @@ class TerminalObserver:
         self._verbosity = verbosity
         self._clock = clock
         self._scene = Scene()
+        self._downtime = Downtime()
         self._state = RLock()  # guards the scene, which the drawing thread reads
         self._waiting: deque[Event] = deque()
         self._busy = False
@@ -120,6 +122,7 @@ class TerminalObserver:
         # The drawing thread holds the console's lock when it asks for the scene: so nothing
         # is printed while the scene is held.
         with self._state:
+            self._downtime.take(event)
             lines = self._take(event)
         if lines:
             shown = [_text(one) for one in lines]
@@ -217,8 +220,8 @@ class TerminalObserver:
     @_take.register
     def _(self, event: RunEnded) -> list[Line]:
         recap = ending.short_recap(event) if event.exit_code or self._verbosity else []
-        over = self._finish(event.time)
-        return [*over, *recap, *ending.closing(event, command=self._command, check=self._check)]
+        over = [*self._finish(event.time), *recap, *self._downtime.lines(event.time)]
+        return [*over, *ending.closing(event, command=self._command, check=self._check)]
 
     def _finish(self, now: float) -> list[Line]:
         """The task that is over, for the part that scrolls."""
