@@ -22,6 +22,7 @@ from nbops.cli import (
     language,
     lock,
     maintenance,
+    nodes,
     past,
     run,
     show,
@@ -47,6 +48,7 @@ run.add_to(app)
 upgrade.add_to(app)
 again.add_to(app)
 maintenance.add_to(app)
+nodes.add_to(app)
 backup.add_to(app)
 execute.add_to(app)
 lock.add_to(app)

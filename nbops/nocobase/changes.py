@@ -167,19 +167,20 @@ def decide(
     due = [node for node in nodes if node.due]
     down = tuple(node.host for node in due if not node.runs)
     running = tuple(node.host for node in due if node.runs)
-    reasons = _together(nodes) if running or closed else ()
+    scopes = {change.scope for node in nodes for change in node.changes}
+    migrates = bool(due) and Scope.DATABASE in scopes
+    reasons = _together(nodes) if running or closed or migrates else ()
     told = _told(nodes, names - set(recorded), leave, gone)
     if reasons or closed:
-        scopes = [change.scope for node in nodes for change in node.changes]
         return Change(
             Way.TOGETHER,
             start=tuple(node.host for node in due),
             stop=running,
             leave=leave,
             gone=gone,
-            close=bool(running),
+            close=bool(running) or migrates,
             open=True,
-            backup=bool(running) and Scope.DATABASE in scopes,
+            backup=migrates,
             told=(*told, *_why_together(running, reasons, closed=closed)),
         )
     if not due and not away:
@@ -207,10 +208,11 @@ def _together(nodes: Sequence[Standing]) -> tuple[str, ...]:
 def _why_together(
     running: Sequence[str], reasons: Sequence[str], *, closed: bool
 ) -> tuple[str, ...]:
-    if closed and not running:
-        return ("an earlier run ended behind its 503 page: this one goes on to its end",)
-    why = "; ".join(reasons) or "an earlier run ended behind its 503 page"
-    return (f"visitors get 503 while {_list(running)} stop together: {why}",)
+    unfinished = "an earlier run ended behind its 503 page"
+    if not running:
+        why = "; ".join((*reasons, *([unfinished] if closed else [])))
+        return (f"visitors get 503 until the nodes have started: {why}",)
+    return (f"visitors get 503 while {_list(running)} stop together: {'; '.join(reasons)}",)
 
 
 def _told(
