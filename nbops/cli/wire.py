@@ -24,6 +24,7 @@ from nbops.cli import runbooks
 from nbops.cli.cluster import Cluster
 from nbops.cli.foresee import check_choice, check_hosts
 from nbops.engine.connections import Connections
+from nbops.engine.hosts import Hosts
 from nbops.engine.includes import include_loader
 from nbops.engine.past import NoPast
 from nbops.engine.process import this_process
@@ -33,6 +34,7 @@ from nbops.inventory.pattern import match_hosts
 from nbops.journal.store import Journal, RunEntry, as_json, journal_path
 from nbops.journal.unfinished import PROCESS
 from nbops.nocobase.actions import NOCOBASE_ACTIONS
+from nbops.nocobase.releases import newest
 from nbops.nocobase.settings import (
     VARIABLE,
     ClusterSettings,
@@ -45,6 +47,8 @@ from nbops.transport.pool import Pool
 if TYPE_CHECKING:
     from nbops.cli.again import Again
     from nbops.transport.session import Fence
+
+_WITH_WINDOW = frozenset({"upgrade", "rollback", "restore"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +196,7 @@ def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: 
         stop=stop,
         masker=cluster.masker,
         ask=_asker(options),
+        serving=_serving(options.command),
     )
     holder.append(prepared)
     return prepared
@@ -201,6 +206,21 @@ def _on_failure(options: RunOptions, settings: ClusterSettings | None) -> OnFail
     if options.on_failure is not None:
         return options.on_failure
     return OnFailure(settings.common.upgrade.on_failure) if settings else OnFailure.ROLLBACK
+
+
+def _serving(command: str) -> Callable[[Hosts, bool], str]:
+    """Says which version users have when such a command ends without its goal."""
+
+    def serving(states: Hosts, sealed: bool) -> str:
+        if command not in _WITH_WINDOW:
+            return ""
+        known = list(states.facts_of("nocobase_release"))
+        if sealed:
+            known += states.facts_of("nocobase_pending")
+        last = newest(known)
+        return f"NocoBase {last['version']} serves" if last else ""
+
+    return serving
 
 
 def _asker(options: RunOptions) -> Callable[[str], bool]:

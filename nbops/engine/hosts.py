@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,13 +14,14 @@ class HostState:
     """One host in a run.
 
     `facts` are what the host said of itself, `set` what `register` and `set_fact` made: both
-    are data and never rendered.
+    are data and never rendered. `failure` is the task because of which it was lost last, and why.
     """
 
     name: str
     facts: dict[str, Any] = field(default_factory=dict)
     set: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(RECAP, 0))
+    failure: tuple[str, str] | None = None
 
     def count(self, *names: str) -> None:
         """Add one to each of these counts of the recap."""
@@ -48,7 +49,28 @@ class Hosts:
             if any(state.counts.values())
         }
 
+    def facts_of(self, name: str) -> Iterator[Any]:
+        """What `set_fact` or an action set under a name, on every host that has it."""
+        for state in self._states.values():
+            if name in state.set:
+                yield state.set[name]
+
+    def why_lost(self, hosts: Iterable[str]) -> str:
+        """Which tasks failed on these hosts, and why, in a line."""
+        tasks: dict[str, dict[str, str]] = {}
+        for host in sorted(hosts):
+            task, why = self[host].failure or ("", "")
+            tasks.setdefault(task, {})[host] = why
+        own = {task: whys for task, whys in tasks.items() if task}
+        return "; ".join(_failed(task, whys) for task, whys in (own or tasks).items())
+
     @property
     def changed(self) -> bool:
         """Whether anything was changed on any host."""
         return any(state.counts["changed"] for state in self._states.values())
+
+
+def _failed(task: str, whys: Mapping[str, str]) -> str:
+    what = f"`{task}` failed" if task else "failed"
+    reasons = [why.strip().splitlines()[0] for why in whys.values() if why.strip()]
+    return f"{what} on {', '.join(whys)}" + (f": {reasons[0]}" if reasons else "")

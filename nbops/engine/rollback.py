@@ -39,6 +39,7 @@ class Compensations:
         self._past = past
         self._noted: list[Compensation] = []
         self._undoing = False
+        self.sealed = False
 
     def note(self, node: Task | Block, scope: Scope, hosts: Sequence[str], batch: Batch) -> None:
         """`node.rollback` is to run for these hosts when the run fails; on disk on return."""
@@ -53,6 +54,7 @@ class Compensations:
         """
         if not self._undoing:
             self._journal.mark("sealed")
+            self.sealed = True
             self._noted.clear()
 
     @property
@@ -93,7 +95,4 @@ class Compensations:
                 else:
                     self._journal.compensated(number)
         if failed:
-            raise StuckError(
-                f"the way back failed too: {', '.join(failed)}",
-                hint="mend the cause; the tasks under `rollback:` of these steps can be repeated",
-            )
+            raise StuckError(f"the way back failed too: {', '.join(failed)}")

@@ -23,6 +23,7 @@ from nbops.base.errors import (
     NbopsError,
     RefusedError,
     RolledBack,
+    StuckError,
 )
 from nbops.base.events import Bus, Note, RunEnded, RunStarted
 from nbops.base.retry import Stop
@@ -106,6 +107,7 @@ class Run:
     stop: Stop
     masker: Masker
     ask: Callable[[str], bool] = lambda _question: False
+    serving: Callable[[Hosts, bool], str] = lambda _states, _sealed: ""
     lock: ClusterLock | None = None
     _open: bool = False
 
@@ -144,9 +146,15 @@ class Run:
 
     def _with_way_on(self, error: NbopsError) -> NbopsError:
         """The error, with what can be done about a run that is left half-way."""
+        run = self.request.run
+        if isinstance(error, StuckError):
+            return StuckError(
+                f"{error}; what could be undone was, the rest is as it was left",
+                hint=f"mend the cause, then `nbops resume {run}` goes on with the way back; from"
+                f" another computer `nbops lock break {run}`, then `nbops rollback`",
+            )
         if not self._open or not isinstance(error, Interrupted):
             return error
-        run = self.request.run
         return Interrupted(
             f"{error}; what runs on the hosts goes on there",
             hint=f"`nbops resume {run}` goes on, `nbops abort {run}` undoes it",
@@ -200,20 +208,33 @@ class Run:
             choice=self.request.choice,
             started=self.request.choice.start_at_task is None,
         )
-        why = self._play_all(player, undo)
+        why = self._play_all(player, undo, states)
         if not why:
             return 0
         if undo.any and not self.request.check:
             self._before_undoing(why)
             back = replace(parts, past=self.request.past.of_the_way_back())
             undo.run(self._undoing(back, states, undo, workers))
-            raise RolledBack(f"{why}, and everything that was begun was undone")
+            serves = self.serving(states, False)
+            now = f", and {serves} as before" if serves else ""
+            raise RolledBack(f"{why}. Everything that was begun was undone{now}")
         if self.request.past.aborting:
             raise RolledBack(f"{why}: nothing had to be undone")
+        self._tell_what_serves(states, sealed=undo.sealed)
         only_unreachable = not any(counts["failed"] for counts in states.recap().values())
         return 4 if only_unreachable and not states.changed else 1
 
-    def _play_all(self, player: Player, undo: Compensations) -> str:
+    def _tell_what_serves(self, states: Hosts, *, sealed: bool) -> None:
+        """After a failure that undid nothing: what users have now."""
+        serves = self.serving(states, sealed)
+        if serves and sealed:
+            text = f"{serves}; users work with it already, so nothing was undone"
+            hint = "`nbops rollback` goes back, and says what would be lost"
+            self.bus(Note(level="warning", message=text, hint=hint))
+        elif serves:
+            self.bus(Note(level="info", message=f"{serves} as before; nothing was touched"))
+
+    def _play_all(self, player: Player, undo: Compensations, states: Hosts) -> str:
         """All plays; gives why the run is to be undone, empty when it came to its end."""
         try:
             for play in self.request.runbook.plays:
@@ -226,7 +247,7 @@ class Run:
                 raise
             self.bus(Note(level="error", message=str(refused), hint=refused.problems[0].hint or ""))
             return str(refused)
-        return f"failed on {', '.join(sorted(player.lost))}" if player.lost else ""
+        return states.why_lost(player.lost) if player.lost else ""
 
     def _before_undoing(self, why: str) -> None:
         """Stop here, or ask, when that is wanted. Raises NbopsError to stop."""
@@ -236,9 +257,9 @@ class Run:
         if wanted is OnFailure.ASK and self.ask(f"{why}. Go back to what was before?"):
             return
         raise NbopsError(
-            f"{why}; stopped there, as `on_failure: {wanted}` says",
+            f"{why}. Stopped there: nothing was undone",
             hint=f"`nbops resume {self.request.run}` tries again from there,"
-            f" `nbops abort {self.request.run}` goes back",
+            f" `nbops abort {self.request.run}` goes back to what was before",
         )
 
     def _parts(self, states: Hosts) -> Parts:

@@ -128,7 +128,8 @@ class Linear:
         meta = _meta_of(task)
         calls = self._calls(task, hosts, scope)
         shared = meta is None and self._flag("run_once", calls[0])
-        once = shared or (meta not in _META_OF_EACH if meta else self._is_once(task))
+        alone = self.parts.actions.action(task.action).spec.once
+        once = shared or (meta not in _META_OF_EACH if meta else alone)
         calls = calls[:1] if once else calls
         acting = [call.host for call in calls]
         if task.rollback and not self.parts.check:
@@ -157,9 +158,6 @@ class Linear:
     def _flag(self, keyword: str, call: Call) -> bool:
         variables = self.parts.store.of_task(call.host, call.scope, call.play)
         return flag(call.keyword(keyword, variables))
-
-    def _is_once(self, task: Task) -> bool:
-        return self.parts.actions.action(task.action).spec.once
 
     def _calls(self, task: Task, hosts: Sequence[str], scope: Scope) -> list[Call]:
         self._passes[task.path] = self._passes.get(task.path, self.first_pass - 1) + 1
@@ -209,6 +207,8 @@ class Linear:
             batch.rescued(host)
             batch.states[host].set["ansible_failed_task"] = failed_task(task)
             batch.states[host].set["ansible_failed_result"] = outcome.registered
+        elif lost:
+            batch.states[host].failure = task_name(task), str(outcome.registered.get("msg") or "")
         if task.action != "meta" or lost:
             batch.states[host].count(*outcome.counts(rescued=rescuing))
         self._keep(outcome, task, batch.left if shared else [host])
@@ -337,8 +337,6 @@ class Linear:
                     batch.states[one].facts.clear()
             case "clear_host_errors":
                 batch.clear_errors()
-            case _:
-                return
 
     def _limits(
         self, results: Sequence[TaskOutcome], call: Call, left: Sequence[str], *, once: bool
