@@ -136,6 +136,16 @@ def _signatures(kind: str) -> tuple[str, ...]:
     return ("rsa-sha2-512", "rsa-sha2-256") if kind == "ssh-rsa" else (kind,)
 
 
+class _Connection(Connection):  # type: ignore[misc]
+    """A connection that only reads the configuration that it shares with all others.
+
+    fabric keeps this attribute in the configuration, which is empty for a moment at each write:
+    links that are opened at the same time would find no settings there.
+    """
+
+    inline_ssh_env = False
+
+
 class Dialer:
     """Opens links. What all links of a run share is read once: configurations, keys."""
 
@@ -162,7 +172,7 @@ class Dialer:
 
     def _open(self, host: str, hop: Hop, gateway: Any) -> Any:
         known = KnownHosts.load(hop.known_hosts)
-        connection = Connection(
+        connection = _Connection(
             hop.address,
             user=hop.user,
             port=hop.port,

@@ -467,3 +467,16 @@ def test_su_works_where_it_needs_no_password(make_pool: MakePool, server: SshSer
     session = make_pool().session(server.endpoint())
     nobody = Identity("nobody", method="su")
     assert session.run(Command("id -un", identity=nobody)).out == "nobody\n"
+
+
+def test_links_that_are_opened_together_leave_their_shared_settings_alone(
+    server: SshServer, make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merged: list[str] = []
+    pool = make_pool()
+    pool.session(server.endpoint()).run(Command("true"))
+    monkeypatch.setattr("fabric.Config.merge", lambda _: merged.append("empty for a moment"))
+    for number in range(3):
+        endpoint = replace(server.endpoint(), name=f"host{number}")
+        assert pool.session(endpoint).run(Command("true")).ok
+    assert merged == []
