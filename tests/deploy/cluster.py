@@ -26,9 +26,10 @@ class Cluster:
     home: Path
     inventory: Path = Path()
 
-    def up(self, *, app: str, nodes: int = 3) -> None:
+    def up(self, *, app: str, nodes: int = 3, balancers: int = 1) -> None:
         """Bring the machines up; the last line says where the inventory is."""
-        done = self.nbops("lab", "up", "--name", self.name, "--nodes", str(nodes), "--app", app)
+        sizes = ("--nodes", str(nodes), "--balancers", str(balancers))
+        done = self.nbops("lab", "up", "--name", self.name, "--app", app, *sizes)
         assert done.returncode == 0, done.stdout + done.stderr
         self.inventory = Path(done.stdout.strip().splitlines()[-1])
 
