@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +11,6 @@ from nbops.cli.extra import extra_vars
 from nbops.cli.options import Output, Target, expand
 
 if TYPE_CHECKING:
-    from nbops.base.command import Outcome, Text
     from nbops.cli.reach import Reach
     from nbops.nocobase.cluster import Cluster
     from nbops.nocobase.databases.copies import Held
@@ -94,18 +92,23 @@ def restore(
 
 def backups(target: Target, output: Output) -> None:
     """The backups that there are, the latest first, and the databases that restores kept."""
+    from nbops.cli.looker import HostLooker, cluster_within
     from nbops.cli.reach import reach
     from nbops.nocobase.backups import bytes_of, together
+    from nbops.nocobase.looks import at_release
+    from nbops.nocobase.records import present, records_on
     from nbops.nocobase.shelf import manifests_on, shelf_of
 
     with reach(target, output) as reached:
-        cluster = _cluster(reached)
+        cluster = cluster_within(reached)
         hosts = [*cluster.groups.get("app", ()), *cluster.groups.get("database", ())]
         hosts = list(dict.fromkeys(hosts))
         reached.connect(hosts)
+        lookers = [HostLooker(reached, host) for host in hosts]
         shelf = shelf_of(cluster)
-        found = together(one for host in hosts for one in manifests_on(shelf, Asker(reached, host)))
-        kept = _kept(reached, cluster)
+        found = together(one for looker in lookers for one in manifests_on(shelf, looker))
+        release = present(records_on(cluster, looker) for looker in lookers)
+        kept = _kept(reached, at_release(cluster, release))
     if output.json:
         databases = [{"name": one.name, "size": one.size, **one.mark} for one in kept]
         show.document({"backups": [one.facts() for one in found], "kept": databases})
@@ -134,38 +137,10 @@ def backups(target: Target, output: Output) -> None:
         )
 
 
-def _cluster(reached: Reach) -> Cluster:
-    """What the inventory says, from the point of view of the first node."""
-    from nbops.engine.hosts import Hosts
-    from nbops.engine.variables import VariableStore
-    from nbops.nocobase.cluster import cluster_of
-    from nbops.runbook.expr import Templar
-
-    world = reached.cluster.world({})
-    store = VariableStore(world, Hosts(list(world.inventory)), Templar())
-    return cluster_of(store.of_host(reached.hosts("app")[0]))
-
-
-@dataclass(frozen=True)
-class Asker:
-    """Looks at one host; changes nothing there."""
-
-    reached: Reach
-    host: str
-
-    def probe(self, script: Text) -> Outcome:
-        """Run a script that changes nothing."""
-        from nbops.base.command import Command
-
-        command = Command(script, identity=self.reached.identity(self.host))
-        return self.reached.connections.session(self.host).run(command)
-
-
 def _kept(reached: Reach, cluster: Cluster) -> list[Held]:
+    from nbops.cli.looker import HostLooker
     from nbops.nocobase.databases.here import database_here, kept_in, look, with_login
 
     here = database_here(cluster)
-    host = here.host.host
-    session, identity = reached.connections.session(host), reached.identity(host)
-    here = with_login(here, lambda content: session.stage(content, identity))
-    return kept_in(look(here, Asker(reached, host)))
+    host = HostLooker(reached, here.host.host)
+    return kept_in(look(with_login(here, host.stage), host))

@@ -21,11 +21,14 @@ from nbops.cli import (
     lab,
     language,
     lock,
+    logs,
     maintenance,
     nodes,
     past,
+    releases,
     run,
     show,
+    status,
     upgrade,
 )
 
@@ -50,6 +53,9 @@ again.add_to(app)
 maintenance.add_to(app)
 nodes.add_to(app)
 backup.add_to(app)
+status.add_to(app)
+releases.add_to(app)
+logs.add_to(app)
 execute.add_to(app)
 lock.add_to(app)
 past.add_to(app)

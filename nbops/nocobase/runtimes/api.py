@@ -169,8 +169,11 @@ class Runtime(Protocol):
     def come_back_script(self, plan: NodePlan, on: bool) -> str:
         """Lets the app start by itself with the machine, or not."""
 
-    def log_script(self, plan: NodePlan, lines: int, since: str = "") -> str:
-        """Prints the last lines of the app's log (0: all) from a start on."""
+    def log_script(
+        self, plan: NodePlan, lines: int, since: str = "", *, follow: bool = False
+    ) -> str:
+        """Prints the last lines of the app's log (0: all) from a start on; with `follow`, also
+        what is written from now on, until it is ended."""
 
     def instances_script(self, plan: NodePlan) -> str:
         """Prints the names of the cluster's apps that this runtime has on the host, whether

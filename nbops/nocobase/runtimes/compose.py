@@ -131,11 +131,14 @@ id=$(docker container ls -aq --no-trunc --filter {only}) || exit 1
         policy = "unless-stopped" if on else "no"
         return f"docker update --restart {policy} {quote(plan.name)}\n"
 
-    def log_script(self, plan: NodePlan, lines: int, since: str = "") -> str:
+    def log_script(
+        self, plan: NodePlan, lines: int, since: str = "", *, follow: bool = False
+    ) -> str:
         """The container's output, both streams as one."""
         tail = f" --tail {lines}" if lines else ""
         after = f" --since {quote(since)}" if since else ""
-        return f"docker logs{tail}{after} {quote(plan.name)} 2>&1\n"
+        on = " --follow" if follow else ""
+        return f"docker logs{tail}{after}{on} {quote(plan.name)} 2>&1\n"
 
     def instances_script(self, plan: NodePlan) -> str:
         """The containers that bear the cluster's label."""

@@ -142,12 +142,15 @@ systemctl enable --quiet {name}
 systemctl daemon-reload
 """
 
-    def log_script(self, plan: NodePlan, lines: int, since: str = "") -> str:
+    def log_script(
+        self, plan: NodePlan, lines: int, since: str = "", *, follow: bool = False
+    ) -> str:
         """What the app and pm2 wrote, without the journal's own words."""
         name = quote(f"{plan.name}.service")
-        tail = f" --lines {lines}" if lines else ""
+        tail = f" --lines {lines}" if lines else " --lines all" if follow else ""
         after = f" --since {quote(since)}" if since else ""
-        return f"journalctl --quiet --no-pager --output cat --unit {name}{tail}{after} 2>&1\n"
+        on = " --follow" if follow else ""
+        return f"journalctl --quiet --no-pager --output cat --unit {name}{tail}{after}{on} 2>&1\n"
 
     def instances_script(self, plan: NodePlan) -> str:
         """The units of the cluster, by their names."""
