@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import json
+import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn, TypeVar
+from urllib.parse import quote, quote_plus
 
 MASK = "********"
 _SHORTEST_MASKED = 4
+_SHORTEST_IN_BASE64 = 8  # of a shorter one, what no neighbour changes could be any text
 
 T = TypeVar("T")
 
@@ -60,8 +65,36 @@ def reveal(value: str | Secret) -> str:
     return value.reveal() if isinstance(value, Secret) else value
 
 
+def forms(text: str) -> Iterator[str]:
+    """A text as it is, and as files, addresses, JSON, shells and base64 write it."""
+    yield text
+    for strict in (True, False):
+        in_json = json.dumps(text, ensure_ascii=strict)[1:-1]
+        yield in_json
+        yield json.dumps(in_json, ensure_ascii=strict)[1:-1]  # JSON in JSON: logs of containers
+    yield repr(text)[1:-1]
+    yield re.sub(r'([\\"$])', r"\\\1", text)  # in double quotes: environment files
+    yield re.sub(r'([\\"$`])', r"\\\1", text)  # the same of a shell
+    yield text.replace("$", "$$")  # Docker Compose
+    yield text.replace("'", "'\\''")
+    yield text.replace("'", "'\"'\"'")
+    yield text.replace("'", "''")  # SQL and YAML
+    yield from (quote(text, safe=""), quote(text), quote_plus(text))
+    raw = text.encode("utf-8", "surrogateescape")
+    if len(raw) < _SHORTEST_IN_BASE64:
+        return
+    for before in range(3):  # wherever it begins within what was encoded
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            coded = encode(bytes(before) + raw).decode().rstrip("=")
+            whole = (before + len(raw)) * 8 // 6
+            yield coded[(before * 8 + 5) // 6 : whole]
+
+
 class Masker:
     """Replaces every known secret in text and data: for what comes back from hosts.
+
+    It is known as it is and in the forms in which files, addresses, JSON, shells and base64
+    write it; what else a program makes of it (a digest, a part of it) is not.
 
     A secret of fewer than four characters is masked by its type alone: to replace `a`
     everywhere would hide the output and not the secret.
@@ -77,7 +110,9 @@ class Masker:
         text = reveal(secret)
         parts = {text, *(line.strip() for line in text.splitlines())}
         with self._change:
-            self._values |= {part for part in parts if len(part) >= _SHORTEST_MASKED}
+            for part in parts:
+                if len(part) >= _SHORTEST_MASKED:
+                    self._values.update(forms(part))
             self._ordered = tuple(sorted(self._values, key=len, reverse=True))
 
     def text(self, text: str) -> str:

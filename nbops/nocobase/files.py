@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ from nbops.actions.api import ActionContext, Diff
 from nbops.base.command import Text, quote
 from nbops.base.errors import ActionFailed
 from nbops.base.secret import MASK, Secret, reveal
+
+# An environment file, and the settings of a server.
+_SETTINGS = (re.compile("([A-Za-z_][A-Za-z0-9_]*=)(.*)"), re.compile("([a-z][a-z0-9-]* +)(.*)"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +105,25 @@ def _diff(now: str, file: Wanted) -> Diff:
 
 
 def names_only(before: str, after: str) -> tuple[str, str]:
-    """Two texts of `NAME=value` lines with every value masked; a name whose value is another
-    one afterwards is marked."""
-    old = dict(line.partition("=")[::2] for line in before.splitlines())
-    new = dict(line.partition("=")[::2] for line in after.splitlines())
+    """Two texts of `NAME=value` or `name value` lines with every value masked; a name whose
+    value is another one afterwards is marked. Of any other text nothing is shown."""
+    old, new = _values(before), _values(after)
     marks = {name: " (another value)" for name in old.keys() & new.keys() if old[name] != new[name]}
     return (
-        "".join(f"{name}={MASK}\n" for name in old),
-        "".join(f"{name}={MASK}{marks.get(name, '')}\n" for name in new),
+        "".join(f"{name}{MASK}\n" for name in old),
+        "".join(f"{name}{MASK}{marks.get(name, '')}\n" for name in new),
     )
+
+
+def _values(text: str) -> dict[str, str]:
+    """The values of a file of settings by their names, each name with what follows it; the
+    whole text under no name when one line is no setting (a private key, a record)."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    for shape in _SETTINGS:
+        found = [shape.fullmatch(line) for line in lines]
+        if all(found):
+            return {one[1]: one[2] for one in found if one}
+    return {"": text}
 
 
 def _now(ctx: ActionContext, path: str) -> str:

@@ -127,7 +127,7 @@ class Credentials:
 
 
 def _read(file: Path, password: str | None) -> paramiko.PKey | str:
-    for secret in (None, password) if password else (None,):
+    for secret in (None, password.encode()) if password else (None,):
         try:
             return paramiko.PKey.from_path(file, secret)
         except paramiko.PasswordRequiredException:

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import pickle
+import shlex
+from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nbops.base.events import Note
 from nbops.base.secret import MASK, Masker, Secret
@@ -53,3 +59,49 @@ def test_a_secret_of_three_letters_is_masked_by_its_type_alone() -> None:
     masker = Masker()
     masker.learn("abc")
     assert masker.text("abc") == "abc"
+
+
+AWKWARD = "pa'ss\"wo$rd&50% \\ü#"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        json.dumps,
+        lambda text: json.dumps(text, ensure_ascii=False),
+        lambda text: json.dumps({"log": json.dumps({"msg": text})}),
+        repr,
+        shlex.quote,
+        lambda text: quote(text, safe=""),
+        lambda text: f"redis://:{quote(text, safe='')}@cache:6379/0",
+        lambda text: text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$"),
+        lambda text: text.replace("'", "''"),
+    ],
+)
+def test_a_secret_is_masked_in_every_way_of_writing_it(written: Callable[[str], str]) -> None:
+    masker = Masker()
+    masker.learn(AWKWARD)
+    shown = masker.text(f"before {written(AWKWARD)} after")
+    assert "wo" not in shown
+    assert shown.startswith("before ")
+    assert shown.endswith(" after")
+    assert MASK in shown
+
+
+@given(st.binary(max_size=7), st.binary(max_size=7))
+def test_a_secret_in_base64_is_masked_wherever_it_begins(before: bytes, after: bytes) -> None:
+    """At most the letters that it shares with its neighbours are left."""
+    masker, secret = Masker(), "correct horse battery"
+    masker.learn(secret)
+    shown = masker.text(base64.b64encode(before + secret.encode() + after).decode())
+    assert MASK in shown
+    middle = base64.b64encode(b"x" * (len(before) % 3) + secret.encode()).decode()[4:-4]
+    assert middle not in shown
+
+
+@given(st.text(min_size=4), st.text(max_size=30))
+def test_no_text_keeps_a_secret(secret: str, around: str) -> None:
+    masker = Masker()
+    masker.learn(secret)
+    masked = masker.text(f"{around}{secret}{around}")
+    assert secret not in masked or secret in MASK * 3

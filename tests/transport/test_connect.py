@@ -167,6 +167,20 @@ def test_a_key_with_a_passphrase_is_told(
     assert "passphrase" in str(error)
 
 
+def test_a_key_with_a_passphrase_is_opened_with_the_password(
+    make_pool: MakePool, tmp_path: Path
+) -> None:
+    with SshServer(tmp_path / "sshd") as server:
+        locked = ["ssh-keygen", "-q", "-p", "-N", "hush-hush", "-f", str(server.user_key)]
+        subprocess.run(locked, check=True, capture_output=True)
+        assert (
+            make_pool()
+            .session(server.endpoint(password=Secret("hush-hush")))
+            .run(Command("true"))
+            .ok
+        )
+
+
 def test_a_refused_port_is_unreachable(make_pool: MakePool, server: SshServer) -> None:
     error = _fails(make_pool(), server.endpoint(port=free_port()))
     assert error.fault is HostFault.UNREACHABLE
