@@ -85,7 +85,7 @@ def registered(result: Result) -> dict[str, Any]:
     if result.skipped:
         data["skipped"] = True
     if result.facts:
-        data["ansible_facts"] = dict(result.facts)
+        data.setdefault("ansible_facts", dict(result.facts))
     if result.warnings:
         data["warnings"] = list(result.warnings)
     return data
