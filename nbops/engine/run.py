@@ -114,13 +114,14 @@ class Run:
     def execute(self) -> RunReport:
         """Carry it out. Never raises an NbopsError: the report holds it."""
         request = self.request
+        aborting = request.past.aborting
         hosts = list(request.world.inventory)
         states = Hosts(hosts)
         started = time.monotonic()
         self.bus(
             RunStarted(
                 run=request.run,
-                command=request.command,
+                command=f"abort of {request.command}" if aborting else request.command,
                 cluster=request.cluster,
                 hosts=hosts,
                 check=request.check,
@@ -137,9 +138,11 @@ class Run:
         seconds = time.monotonic() - started
         recap = states.recap()
         message = str(error) if error else _ending(code, recap)
-        self.bus(
-            RunEnded(run=request.run, exit_code=code, seconds=seconds, recap=recap, message=message)
+        shown = 0 if aborting and isinstance(error, RolledBack) else code
+        ended = RunEnded(
+            run=request.run, exit_code=shown, seconds=seconds, recap=recap, message=message
         )
+        self.bus(ended)
         note = self.journal.leave if self._open else self.journal.end
         note(code, self.masker.text(message))
         return RunReport(exit_code=code, recap=recap, seconds=seconds, error=error)
