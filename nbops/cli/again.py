@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nbops.base.errors import LockedError, RefusedError, RolledBack, UsageError
+from nbops.base.secret import MASK
 from nbops.cli.extra import extra_vars
 from nbops.cli.options import Output, expand
 
@@ -145,7 +146,7 @@ def _options(
         runbook=Path(run.runbook),
         inventory=Path(run.inventory),
         strict=plan["strict"],
-        extra_vars=extra_vars(extra) if extra else plan["extra"],
+        extra_vars=_extra(run.run, plan["extra"], extra),
         limit=plan["limit"],
         tags=tuple(plan["tags"]),
         skip_tags=tuple(plan["skip_tags"]),
@@ -161,6 +162,19 @@ def _options(
         adopt=plan["adopt"],
         again=Again(run=run.run, past=past, plan=plan, plan_hash=state.plan_hash, changed=changed),
     )
+
+
+def _extra(run: str, kept: Mapping[str, Any], given: list[str] | None) -> Mapping[str, Any]:
+    """The run's own variables, those that held secrets given anew. Raises UsageError when one
+    of these is missing."""
+    variables = {**kept, **extra_vars(given or ())}
+    missing = [name for name, value in variables.items() if MASK in json.dumps(value)]
+    if missing:
+        raise UsageError(
+            f"run {run} was begun with `-e {missing[0]}=…`, a secret, which is kept nowhere",
+            hint="give " + " ".join(f"-e {name}=…" for name in missing) + " again",
+        )
+    return variables
 
 
 def find(name: str | None) -> PastRun:

@@ -11,6 +11,7 @@ from typing import Any
 from nbops.base.command import Identity
 from nbops.base.errors import Place
 from nbops.base.secret import Masker, Secret
+from nbops.cli.extra import secret_vars
 from nbops.engine.hosts import Hosts
 from nbops.engine.variables import VariableStore, World
 from nbops.inventory.connection import SshDefaults, become_of, endpoint_of, endpoints_of
@@ -51,6 +52,7 @@ class Cluster:
         self._extra = dict(extra_vars or {})
         self._version = version
         self._templar = Templar()
+        self._learn(secret_vars(self._extra))
         self._read = _with_roles(load_inventory(path, also))
 
     @cached_property
@@ -112,9 +114,13 @@ class Cluster:
         return endpoint
 
     def check_endpoints(self) -> None:
-        """Raise UsageError with everything that is wrong with how hosts are to be reached."""
+        """Raise UsageError with everything that is wrong with how hosts are to be reached;
+        their passwords are known to the masker from now on."""
         defaults = self.settings.ssh_defaults() if self.settings else SshDefaults()
-        endpoints_of(self.inventory, self.inventory.hosts, self.render, defaults)
+        endpoints = endpoints_of(self.inventory, self.inventory.hosts, self.render, defaults)
+        self._learn(one.password for one in endpoints.values() if one.password)
+        for host in endpoints:
+            self.root_identity(host)
 
     def root_identity(self, host: str) -> Identity:
         """Who may write the lock's record where the login user may not."""

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from nbops.base.errors import UsageError
+from nbops.base.secret import Secret
 from nbops.base.yamlpos import load_file, load_text
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SECRET_NAME = re.compile(r"(?i)passw|passphrase|(^|_)pass($|_)|secret|token|private_key|api_?key")
 _SECOND = re.compile(r"\s[A-Za-z_][A-Za-z0-9_]*=")
 
 
@@ -24,6 +26,16 @@ def extra_vars(texts: Iterable[str]) -> dict[str, Any]:
     for text in texts:
         found.update(_one(text))
     return found
+
+
+def secret_vars(variables: Mapping[str, Any]) -> list[Secret]:
+    """The values of variables whose name says that they are secret: they are shown nowhere,
+    and the journal does not keep them. Shorter ones than eight letters could be any word."""
+    return [
+        Secret(str(value))
+        for name, value in variables.items()
+        if _SECRET_NAME.search(name) and isinstance(value, str | int) and len(str(value)) >= 8
+    ]
 
 
 def _one(text: str) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from nbops.base.ids import new_run_id
 from nbops.base.retry import Stop
 from nbops.cli.cluster import Cluster
 from nbops.cli.extra import extra_vars
+from nbops.cli.faults import masked
 from nbops.cli.options import Output, Target
 from nbops.engine.connections import Connections
 from nbops.engine.run import FORKS, signals
@@ -65,6 +66,12 @@ def reach(target: Target, output: Output) -> Iterator[Reach]:
     Every secret of its settings is fetched first, so that none is shown by what hosts answer.
     """
     cluster = Cluster(target.inventory_path(), extra_vars(target.extra_vars or ()))
+    with masked(cluster.masker), _within(cluster, target, output) as reached:
+        yield reached
+
+
+@contextmanager
+def _within(cluster: Cluster, target: Target, output: Output) -> Iterator[Reach]:
     cluster.world({})
     settings = cluster.settings
     forks = target.forks or (settings.common.ssh.forks if settings else None) or FORKS

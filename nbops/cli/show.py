@@ -10,6 +10,7 @@ from typing import Any
 
 from nbops.base.errors import NbopsError, Problem
 from nbops.base.events import EVENT_FORMAT
+from nbops.cli.faults import MaskedBug, where
 from nbops.report.clean import clean, one_line
 from nbops.report.ending import problems
 from nbops.report.jsonl import as_line, plain_data
@@ -73,15 +74,15 @@ def error_data(name: str, code: int, faults: Sequence[Problem]) -> Mapping[str, 
 def bug(fault: BaseException, *, verbose: bool, as_json: bool) -> None:
     """An error that nbops did not foresee. The text of the error itself is shown only when
     asked for: it may hold values that nobody masked."""
-    last = traceback.extract_tb(fault.__traceback__)[-1]
-    where = f"{type(fault).__name__} at {last.filename}:{last.lineno}"
-    message = f"this is a bug in nbops, not in what you wrote ({where})"
+    at = fault.where if isinstance(fault, MaskedBug) else where(fault)
+    message = f"this is a bug in nbops, not in what you wrote ({at})"
     hint = "with -v it shows the lines that a report needs"
     if as_json:
         line(error_data("Bug", 1, [Problem(message, None, hint)]))
     out = Out(sys.stderr)
     if verbose:
-        out.write(clean("".join(traceback.format_exception(fault))).rstrip("\n"))
+        known = fault.trace if isinstance(fault, MaskedBug) else None
+        out.write(clean(known or "".join(traceback.format_exception(fault))).rstrip("\n"))
         hint = "report the lines above with the command; look through them first"
     if not as_json:
         out.write(f"error: {message}\n  hint: {hint}")

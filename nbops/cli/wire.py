@@ -22,6 +22,7 @@ from nbops.base.ids import new_run_id
 from nbops.base.retry import Stop
 from nbops.cli import runbooks
 from nbops.cli.cluster import Cluster
+from nbops.cli.faults import masked
 from nbops.cli.foresee import check_choice, check_hosts
 from nbops.engine.connections import Connections
 from nbops.engine.hosts import Hosts
@@ -108,6 +109,11 @@ def run(options: RunOptions) -> int:
     cluster = Cluster(
         options.inventory, options.extra_vars, (options.runbook.parent,), options.version
     )
+    with masked(cluster.masker):
+        return _run(options, cluster)
+
+
+def _run(options: RunOptions, cluster: Cluster) -> int:
     actions = catalog()
     runbook = runbooks.load(options.runbook, options.inventory, actions)
     if options.strict and cluster.settings is None:

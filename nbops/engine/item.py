@@ -300,6 +300,8 @@ class Item:
         password = value("become_password", source.get("ansible_become_pass"))
         if password is not None and not isinstance(password, Secret):
             password = Secret(str(password))
+        if password is not None:
+            self._parts.masker.learn(password)
         return Identity(
             str(value("become_user", "root")), str(value("become_method", "sudo")), password
         )

@@ -127,7 +127,9 @@ class Credentials:
 
 
 def _read(file: Path, password: str | None) -> paramiko.PKey | str:
-    for secret in (None, password.encode()) if password else (None,):
+    # Its stub says text, and what it hands the passphrase to takes bytes alone.
+    passphrases: tuple[Any, ...] = (None, password.encode()) if password else (None,)
+    for secret in passphrases:
         try:
             return paramiko.PKey.from_path(file, secret)
         except paramiko.PasswordRequiredException:

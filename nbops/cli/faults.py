@@ -1,0 +1,51 @@
+"""What goes wrong where secrets are known is told without them."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import typer
+
+from nbops.base.errors import NbopsError, Problem
+from nbops.base.secret import Masker
+
+
+class MaskedBug(Exception):
+    """An error that nbops did not foresee: where it was, and its whole traceback as text, with
+    every known secret masked."""
+
+    def __init__(self, where: str, trace: str) -> None:
+        super().__init__(where)
+        self.where = where
+        self.trace = trace
+
+
+def where(fault: BaseException) -> str:
+    """The kind of an error and the line of code that it comes from."""
+    last = traceback.extract_tb(fault.__traceback__)[-1]
+    return f"{type(fault).__name__} at {last.filename}:{last.lineno}"
+
+
+@contextmanager
+def masked(masker: Masker) -> Iterator[None]:
+    """Errors that leave it hold no secret that `masker` knows: what they tell may have come
+    from a host. Raises MaskedBug in place of an unforeseen one."""
+    try:
+        yield
+    except NbopsError as error:
+        error.problems = tuple(_masked(one, masker) for one in error.problems)
+        error.args = ("\n".join(str(one) for one in error.problems),)
+        raise
+    except (typer.Exit, typer.Abort, typer.TyperException):
+        raise
+    except Exception as fault:  # noqa: BLE001  told by whoever catches it, without its secrets
+        trace = masker.text("".join(traceback.format_exception(fault)))
+        raise MaskedBug(where(fault), trace) from None
+
+
+def _masked(problem: Problem, masker: Masker) -> Problem:
+    hint = problem.hint and masker.text(problem.hint)
+    return replace(problem, message=masker.text(problem.message), hint=hint)
