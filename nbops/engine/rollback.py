@@ -45,7 +45,7 @@ class Compensations:
         """`node.rollback` is to run for these hosts when the run fails; on disk on return."""
         numbers = tuple(self._journal.note_compensation(node.path, host, {}) for host in hosts)
         play = PlayVariables(list(batch.play.layers), dict(batch.play.magic))
-        self._noted.append(Compensation(numbers, node, scope, tuple(hosts), play))
+        self._noted.append(Compensation(numbers, node, _unnoticed(scope), tuple(hosts), play))
 
     def seal(self) -> None:
         """Users work with what was done so far: it is not undone any more. On disk on return.
@@ -96,3 +96,12 @@ class Compensations:
                     self._journal.compensated(number)
         if failed:
             raise StuckError(f"the way back failed too: {', '.join(failed)}")
+
+
+def _unnoticed(scope: Scope) -> Scope:
+    """The scope of a step without its notices: no handler runs on the way back."""
+    around = (
+        replace(one, notify=()) if isinstance(one, Block | Task) and one.notify else one
+        for one in scope.around
+    )
+    return replace(scope, around=tuple(around))
