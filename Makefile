@@ -11,7 +11,7 @@ READY := .venv/.ready
 PACKAGES := python3-venv openssh-server openssh-client sudo curl procps \
 	systemd-container debootstrap iproute2 mount util-linux zstd
 
-.PHONY: demo test test-fast fuzz lint system venv lock docs
+.PHONY: demo test test-fast matrix fuzz lint system venv lock docs
 
 demo: system $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/demo
@@ -22,6 +22,10 @@ test: system $(READY) lint
 
 test-fast: $(READY)
 	$(BIN)/pytest -q -n 2 -m "not lab and not nocobase and not ansible and not series"
+
+# Every kind of cluster through deploy, upgrade and rollback; see docs/matrix.md.
+matrix: system $(READY)
+	$(BIN)/pytest -q --durations=0 tests/deploy/test_first_cluster.py tests/deploy/test_matrix.py
 
 # Spoilt runbooks and inventories for so many seconds; see docs/fuzzing.md.
 SECONDS_OF_FUZZ ?= 600
