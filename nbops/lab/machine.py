@@ -107,6 +107,8 @@ def configure(site: Site, machine: Machine) -> str:
         # Must sort before 80-container-host0.network, which would ask for DHCP.
         "etc/systemd/network/10-host0.network": "[Match]\nName=host0\n\n[Network]\n"
         f"Address={machine.address}/{prefix}\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n",
+        # All connections come from one address; on a busy box some of them give up.
+        "etc/ssh/sshd_config.d/penalties.conf": "PerSourcePenalties no\n",
     }
     for path, text in (texts | _role_files(site, machine)).items():
         target = root / path
