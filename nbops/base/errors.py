@@ -102,6 +102,7 @@ class HostFault(StrEnum):
     WRONG_KEY = "authentication failed"
     WRONG_HOST_KEY = "host key refused"
     SUDO_REFUSED = "sudo refused"
+    WRONG_MACHINE = "another machine"
 
 
 class HostUnusable(NbopsError):

@@ -50,13 +50,15 @@ Forks = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Again:
-    """The run that goes on: its name, what it did, and the plan that it was begun with."""
+    """The run that goes on: its name, what it did, the plan that it was begun with, and the
+    machines that its hosts were."""
 
     run: str
     past: Interruption = field(repr=False)
     plan: Mapping[str, Any] = field(repr=False)
     plan_hash: str
     changed: bool
+    machines: Mapping[str, str]
 
     def check(self, entry: RunEntry) -> None:
         """Raises RefusedError when the plan is another one than that of the run."""
@@ -160,7 +162,14 @@ def _options(
         to=plan["to"],
         on_failure=OnFailure(plan["on_failure"]) if plan["on_failure"] else None,
         adopt=plan["adopt"],
-        again=Again(run=run.run, past=past, plan=plan, plan_hash=state.plan_hash, changed=changed),
+        again=Again(
+            run=run.run,
+            past=past,
+            plan=plan,
+            plan_hash=state.plan_hash,
+            changed=changed,
+            machines={} if changed else state.machines,
+        ),
     )
 
 

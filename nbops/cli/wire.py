@@ -32,8 +32,7 @@ from nbops.engine.process import this_process
 from nbops.engine.run import FORKS, OnFailure, Run, RunRequest
 from nbops.engine.strategy import Choice
 from nbops.inventory.pattern import match_hosts
-from nbops.journal.store import Journal, RunEntry, as_json, journal_path
-from nbops.journal.unfinished import PROCESS
+from nbops.journal.store import PROCESS, Journal, RunEntry, as_json, journal_path
 from nbops.nocobase.actions import NOCOBASE_ACTIONS
 from nbops.nocobase.releases import newest
 from nbops.nocobase.settings import (
@@ -43,6 +42,7 @@ from nbops.nocobase.settings import (
 from nbops.report.choose import observer
 from nbops.runbook.expr import Templar
 from nbops.runbook.model import Runbook
+from nbops.transport.machine import Machine
 from nbops.transport.pool import Pool
 
 if TYPE_CHECKING:
@@ -168,6 +168,10 @@ def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: 
         lock = holder[0].lock if holder else None
         return lock.fence() if lock is not None and host in cluster.inventory.hosts else None
 
+    def machine_of(host: str) -> Machine:
+        met = options.again.machines.get(host, "") if options.again else ""
+        return Machine(host, met, lambda machine: journal.machine(host, machine))
+
     prepared = Run(
         request=RunRequest(
             run=run_id,
@@ -193,7 +197,8 @@ def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: 
         templar=Templar((root,)),
         journal=journal,
         connections=Connections(
-            Pool(run_id, stop=stop, emit=bus, fence_of=fence_of), cluster.endpoint
+            Pool(run_id, stop=stop, emit=bus, fence_of=fence_of, machine_of=machine_of),
+            cluster.endpoint,
         ),
         match=lambda pattern: match_hosts(cluster.inventory, pattern, options.limit),
         load=include_loader(actions, root, runbooks.overlay(options.runbook, options.inventory)),

@@ -26,6 +26,7 @@ from nbops.base.ids import StepId
 from nbops.base.secret import Secret
 from nbops.journal.schema import FORMAT, STEPS
 
+PROCESS, MACHINE = "process ", "machine "  # what marks begin with that name one
 _BUSY_MS = 10_000
 _WRITE_DEADLINE = 60.0
 
@@ -212,6 +213,18 @@ class Journal:
         """Note, on disk, that the run has come to a turn: `undoing`, `sealed`."""
         self._put(
             "INSERT OR IGNORE INTO marks (run, name) VALUES (?,?)", (self.run, name), wait=True
+        )
+
+    def machine(self, host: str, machine: str) -> None:
+        """Note which machine a host is, in place of what was noted; on disk before the next
+        effect on it begins."""
+        self._put(
+            "DELETE FROM marks WHERE run=? AND name LIKE ? AND substr(name, ?)=?",
+            (self.run, f"{MACHINE}%", len(f"{MACHINE}{machine} ") + 1, host),
+        )
+        self._put(
+            "INSERT OR IGNORE INTO marks (run, name) VALUES (?,?)",
+            (self.run, f"{MACHINE}{machine} {host}"),
         )
 
     def compensated(self, number: int) -> None:

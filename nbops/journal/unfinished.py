@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbops.journal.store import open_database
+from nbops.journal.store import MACHINE, PROCESS, open_database
 
-PROCESS = "process "
 Place = tuple[str, str, int]
 
 
@@ -23,7 +22,8 @@ class Unfinished:
     are all that came to their end; `open_effects` the step ids of
     effects that were begun and have no recorded end; `compensated` the numbers of what has
     been undone. `undoing` tells that the way back had begun, `sealed` that users work with
-    what was done. `processes` are those that carried it out.
+    what was done. `processes` are those that carried it out, `machines` the machine ids of the
+    hosts that it met.
     """
 
     run: str
@@ -36,6 +36,7 @@ class Unfinished:
     undoing: bool = False
     sealed: bool = False
     processes: tuple[str, ...] = ()
+    machines: Mapping[str, str] = field(default_factory=dict)
 
 
 def unfinished(path: Path, run: str) -> Unfinished:
@@ -62,4 +63,12 @@ def unfinished(path: Path, run: str) -> Unfinished:
         undoing="undoing" in marks,
         sealed="sealed" in marks,
         processes=tuple(mark.removeprefix(PROCESS) for mark in marks if mark.startswith(PROCESS)),
+        machines=_machines(marks),
     )
+
+
+def _machines(marks: list[str]) -> dict[str, str]:
+    """The machine id of each host."""
+    noted = (mark.removeprefix(MACHINE) for mark in marks if mark.startswith(MACHINE))
+    pairs = (one.partition(" ") for one in noted)
+    return {host: machine for machine, _, host in pairs}

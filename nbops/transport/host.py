@@ -25,6 +25,7 @@ from nbops.base.events import Emit, Note
 from nbops.base.retry import Deadline, Stop
 from nbops.transport import files, jobs
 from nbops.transport.jobs import JobMissing, Output
+from nbops.transport.machine import Machine
 from nbops.transport.script import Job
 from nbops.transport.session import Fence, JobReport, Watch
 from nbops.transport.shelf import StreamShelf, Use
@@ -50,6 +51,7 @@ class HostSession:
         emit: Emit,
         fence: Callable[[], Fence | None],
         reconnect: float = RECONNECT,
+        machine: Machine | None = None,
     ) -> None:
         self._host = host
         self._run = run
@@ -58,6 +60,7 @@ class HostSession:
         self._emit = emit
         self._fence = fence
         self._reconnect = reconnect
+        self._machine = machine or Machine(host)
         self._connecting = threading.Lock()
         self._shelf: StreamShelf | None = None
         self._was_connected = False
@@ -248,7 +251,7 @@ class HostSession:
                 self._was_connected = True
             self._shelf = StreamShelf(
                 link,
-                lambda identity, stop: Stream.open(link, self._host, self._run, identity, stop),
+                lambda identity, stop: Stream.open(link, self._machine, self._run, identity, stop),
             )
             return self._shelf
 

@@ -16,6 +16,7 @@ from nbops.base.retry import Stop
 from nbops.transport.endpoint import Endpoint
 from nbops.transport.host import RECONNECT, HostSession
 from nbops.transport.local import LocalLink
+from nbops.transport.machine import Machine
 from nbops.transport.session import Fence
 from nbops.transport.stream import TICK, Link
 
@@ -32,6 +33,7 @@ class Pool:
     `run` names the folder of the run on every host. `fence_of` gives the lock's record of a
     host, or None where there is none (yet). `connect_retries` is how often a host that does
     not answer at first is tried again; `reconnect` for how many seconds one that was lost is.
+    `machine_of` gives which machine a host must be, when the run has met it before.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Pool:
         fence_of: Callable[[str], Fence | None] = lambda _host: None,
         connect_retries: int = 0,
         reconnect: float = RECONNECT,
+        machine_of: Callable[[str], Machine] = Machine,
     ) -> None:
         self._run = run
         self._stop = stop
@@ -50,6 +53,7 @@ class Pool:
         self._fence_of = fence_of
         self._connect_retries = connect_retries
         self._reconnect = reconnect
+        self._machine_of = machine_of
         self._turn = threading.Lock()
         self._sessions: dict[Endpoint, HostSession] = {}
         self._dialer: Dialer | None = None
@@ -67,6 +71,7 @@ class Pool:
                     emit=self._emit,
                     fence=lambda: self._fence_of(endpoint.name),
                     reconnect=self._reconnect,
+                    machine=self._machine_of(endpoint.name),
                 )
             return session
 

@@ -144,9 +144,10 @@ def kill_stream(group: int, start: int, own: str, mark: str) -> bytes:
     return f"nbops_kill {group} {start} '{own}'; nbops_end {mark} $nbops_left\n".encode()
 
 
-def hello(mark: str) -> bytes:
-    """Ask the stream who it is: process group, start time; the answer is the mark's words."""
-    return f"nbops_hello {mark}\n".encode()
+def hello(mark: str, machine: str = "") -> bytes:
+    """Ask the stream who it is: process group, start time, machine; the answer is the mark's
+    words. On another machine than the one that is named, the shell ends there."""
+    return f"nbops_hello {mark} {quote(machine)}\n".encode()
 
 
 def store(name: str, content: bytes, mark: str) -> bytes:

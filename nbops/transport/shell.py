@@ -34,9 +34,13 @@ nbops_stat() { # PID: sets nbops_state, nbops_group, nbops_session, nbops_start
   set -- ${nbops_s##*) }
   nbops_state=$1 nbops_group=$3 nbops_session=$4 nbops_start=${20}
 }
-nbops_hello() { # MARK: the stream's process group, and when its leader started
+nbops_hello() { # MARK MACHINE: the stream's process group, when its leader started, the machine
+  nbops_s=; { read -r nbops_s </etc/machine-id; } 2>/dev/null
+  case $nbops_s in ''|*[!0-9a-f]*) nbops_s=-;; esac
+  if [ -n "$2" ] && [ "$2" != "$nbops_s" ]; then nbops_end "$1" "other $nbops_s"; exit 0; fi
+  nbops_m=$nbops_s
   nbops_stat $$; nbops_g=$nbops_group
-  nbops_stat "$nbops_g"; nbops_end "$1" "$nbops_g $nbops_start"
+  nbops_stat "$nbops_g"; nbops_end "$1" "$nbops_g $nbops_start $nbops_m"
 }
 nbops_private() { # FOLDER MODE-PATTERN: ours, no link, nobody else writes there
   [ -d "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] || return 1

@@ -17,6 +17,7 @@ from nbops.base.retry import Deadline, Stop
 from nbops.base.secret import Secret
 from nbops.transport import script
 from nbops.transport.framing import Scanner, new_mark
+from nbops.transport.machine import Machine
 
 TICK = 0.2  # seconds between two looks at the run's stop signal while a stream is silent
 _PROMPT = "[nbops needs the password] "
@@ -82,9 +83,12 @@ class Answer:
 class Stream:
     """A shell that waits for the next request. Used by one thread at a time."""
 
-    def __init__(self, wire: Wire, host: str, run: str, identity: Identity, stop: Stop) -> None:
+    def __init__(
+        self, wire: Wire, machine: Machine, run: str, identity: Identity, stop: Stop
+    ) -> None:
         self._wire = wire
-        self._host = host
+        self._machine = machine
+        self._host = machine.host
         self._identity = identity
         self.stop = stop  # heeded while it waits; set anew by whoever uses the stream next
         self.mark = ""  # of what it runs now, when that is a probe
@@ -92,15 +96,15 @@ class Stream:
         self.process: tuple[int, int] | None = None
         greeting = new_mark()
         self._greeting = (Scanner(greeting), Scanner(greeting))
-        self._before = script.prelude(run) + script.hello(greeting)
+        self._before = script.prelude(run) + script.hello(greeting, machine.id)
 
     @classmethod
-    def open(cls, link: Link, host: str, run: str, identity: Identity, stop: Stop) -> Stream:
+    def open(cls, link: Link, machine: Machine, run: str, identity: Identity, stop: Stop) -> Stream:
         """A new shell of this identity.
 
         Raises WireBroken, or HostUnusable with SUDO_REFUSED when the identity is refused.
         """
-        stream = cls(link.open(shell_command(identity)), host, run, identity, stop)
+        stream = cls(link.open(shell_command(identity)), machine, run, identity, stop)
         if not identity.is_login and identity.password is not None:
             try:
                 stream._log_in(identity.password)
@@ -178,11 +182,14 @@ class Stream:
                 raise
             raise self._refused(said) from broken
         words = (out.words or "").split()
-        if len(words) != 2 or not all(word.isdigit() for word in words):
+        if words[:1] == ["other"]:
+            raise self._machine.refusal(words[-1])
+        if len(words) != 3 or not all(word.isdigit() for word in words[:2]):
             raise ActionFailed(
                 f"{self._host} shows no processes in /proc",
                 hint="only Linux hosts can be managed, with /proc mounted",
             )
+        self._machine.meet(words[2])
         self.process = (int(words[0]), int(words[1]))
         return out.rest, err.rest
 
