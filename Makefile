@@ -1,6 +1,7 @@
 # make demo       a rehearsal cluster of real machines, NocoBase deployed on it (root)
 # make test       everything (root; sets up what it needs)
 # make test-fast  what needs neither root nor real machines, for the daily work
+# make upgrades   upgrades that go wrong, and the real app's (root; an hour)
 # make lint       ruff and mypy
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -26,6 +27,10 @@ test-fast: $(READY)
 # Every kind of cluster through deploy, upgrade and rollback; see docs/matrix.md.
 matrix: system $(READY)
 	$(BIN)/pytest -q --durations=0 tests/deploy/test_first_cluster.py tests/deploy/test_matrix.py
+
+# Upgrades that break or are interrupted in every way, and the real NocoBase forth and back.
+upgrades: system $(READY)
+	$(BIN)/pytest -q -m series $(wildcard tests/deploy/test_upgrade*.py)
 
 # Spoilt runbooks and inventories for so many seconds; see docs/fuzzing.md.
 SECONDS_OF_FUZZ ?= 600

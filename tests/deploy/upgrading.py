@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import signal
@@ -118,9 +119,10 @@ class Upgrading:
             path.unlink()
 
     @contextmanager
-    def watched(self) -> Iterator[Seen]:
-        """Visitors at every balancer until the block ends, and a second before and after."""
-        with monitor(self.balancers, self.token()) as seen:
+    def watched(self, token: str = "") -> Iterator[Seen]:
+        """Visitors at every balancer until the block ends, and a second before and after. Who
+        comes to the 503 page must have signed in before, with this `token`."""
+        with monitor(self.balancers, token or self.token()) as seen:
             time.sleep(1)
             yield seen
             time.sleep(1)
@@ -183,6 +185,16 @@ class Upgrading:
         text = "".join(said)
         assert f"TASK {task}" in text, text
         return Run(code, text, "")
+
+
+def status_of(balancer: str) -> int:
+    """What a visitor gets."""
+    connection = http.client.HTTPConnection(balancer, timeout=30)
+    try:
+        connection.request("GET", "/api/app:getInfo")
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 @dataclass(frozen=True)
