@@ -127,6 +127,7 @@ class Item:
     def _settle(self, action: Action[Any]) -> None:
         """What this task had begun before the run was interrupted comes to an end first."""
         call, parts = self._call, self._parts
+        no_further = parts.past.aborting or parts.past.undoing
         steps = parts.past.open_effects(call.place, call.host)
         if steps:
             self._again = len(steps)
@@ -136,7 +137,7 @@ class Item:
                 self._identity(),
                 log=parts.journal,
                 stop=parts.stop,
-                end=parts.past.aborting,
+                end=no_further,
                 say=self._progress,
             )
             if known:
@@ -144,7 +145,7 @@ class Item:
             elif not action.spec.repeatable:
                 raise unknown(self._delegate or call.host)
         done = parts.past.done(call.task.path, call.host, call.pass_number)
-        if parts.past.aborting and not done:
+        if no_further and not done:
             raise Aborted
 
     def _holds(self, step: StepResult, conditions: tuple[Any, ...]) -> bool:

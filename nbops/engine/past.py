@@ -26,7 +26,7 @@ class Past(Protocol):
 
     @property
     def undoing(self) -> bool:
-        """Whether the way back had begun."""
+        """Whether the way back had begun: nothing further is done then either."""
 
     def of_the_way_back(self) -> Past:
         """The same for the way back: what failed of it is done again."""

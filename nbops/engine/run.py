@@ -199,6 +199,8 @@ class Run:
         self.journal.lock_number(self.lock.take(holder))
 
     def _play(self, states: Hosts, workers: ThreadPoolExecutor) -> int:
+        if self.request.past.aborting:
+            self.journal.mark("undoing")  # from here on there is only the way back
         parts = self._parts(states)
         undo = Compensations(self.journal, self.bus, self.request.past)
         player = Player(
