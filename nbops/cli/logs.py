@@ -16,7 +16,6 @@ import typer
 from nbops.base.errors import ActionFailed, Interrupted, UsageError
 from nbops.cli import show
 from nbops.cli.options import Output, Target, expand
-from nbops.nocobase.plans import node_plans, runtime_of
 from nbops.report.clean import clean
 
 if TYPE_CHECKING:
@@ -175,6 +174,8 @@ class Tail:
 
         Raises ActionFailed when a log cannot be read.
         """
+        from nbops.nocobase.plans import node_plans
+
         member = self.cluster.members[host.host]
         since = self._since(host)
         plans = zip(member.endpoints, node_plans(self.cluster, member), strict=True)
@@ -194,6 +195,8 @@ class Tail:
     def _one(
         self, host: HostLooker, end: Endpoint, plan: NodePlan, since: datetime | None
     ) -> list[Line]:
+        from nbops.nocobase.plans import runtime_of
+
         runtime = runtime_of(self.cluster.members[host.host])
         form = "%Y-%m-%dT%H:%M:%SZ" if runtime.kind == "compose" else "%Y-%m-%d %H:%M:%S UTC"
         after = since.strftime(form) if since else ""

@@ -25,6 +25,7 @@ from nbops.cli import (
     maintenance,
     nodes,
     past,
+    plugin,
     releases,
     run,
     show,
@@ -56,6 +57,7 @@ backup.add_to(app)
 status.add_to(app)
 releases.add_to(app)
 logs.add_to(app)
+plugin.add_to(app)
 execute.add_to(app)
 lock.add_to(app)
 past.add_to(app)

@@ -26,6 +26,7 @@ from nbops.nocobase.steps.cluster_proof import ProveCluster
 from nbops.nocobase.steps.database import DatabaseCreate, DatabaseServer
 from nbops.nocobase.steps.log import KeepLog
 from nbops.nocobase.steps.node import Configure, PullNode
+from nbops.nocobase.steps.plugin_switch import SwitchPlugins
 from nbops.nocobase.steps.plugins import PutPlugins
 from nbops.nocobase.steps.preflight import Preflight
 from nbops.nocobase.steps.redis import RedisClear, RedisServer, RedisStart, RedisStop
@@ -65,6 +66,7 @@ NOCOBASE_ACTIONS: Sequence[Action[Any]] = (
     RedisClear(),
     Bootstrap(),
     PutPlugins(),
+    SwitchPlugins(),
     Adopt(),
     Configure(),
     PullNode(),

@@ -7,7 +7,7 @@ What actions are to bring about is what the inventory says, unless the variable
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from nbops.base.command import Text
@@ -119,10 +119,11 @@ def wanted_release(cluster: Cluster) -> Release:
 
 def _record_of(cluster: Cluster, node: Member) -> list[dict[str, Any]]:
     kind = str(node.part("runtime").get("kind") or "compose")
-    return [
-        {"kind": kind} | {name: _plain(value) for name, value in asdict(plan).items()}
-        for plan in node_plans(cluster, node)
-    ]
+    return [_as_record(kind, plan) for plan in node_plans(cluster, node)]
+
+
+def _as_record(kind: str, plan: NodePlan) -> dict[str, Any]:
+    return {"kind": kind} | {name: _plain(value) for name, value in asdict(plan).items()}
 
 
 def _plain(value: Any) -> Any:
@@ -151,6 +152,21 @@ def plans_in(record: Release, host: str, database: str) -> tuple[str, tuple[Node
             fields[name] = Secret(text)
         plans.append(NodePlan(**fields))
     return kind, tuple(plans)
+
+
+def in_database(record: Release, database: str) -> Release:
+    """The release as it is with another database in the place of its own, where servers cannot
+    rename one: what its nodes are started with names it."""
+    if not record.database or record.database == database:
+        return replace(record, database=database)
+    nodes: dict[str, list[dict[str, Any]]] = {}
+    files: dict[str, dict[str, str]] = {}
+    for host in record.nodes:
+        kind, plans = plans_in(record, host, database)
+        nodes[host] = [_as_record(kind, plan) for plan in plans]
+        made = [file for plan in plans for file in runtime(kind).files(plan)]
+        files[host] = {file.path: reveal(file.content) for file in made}
+    return replace(record, database=database, nodes=nodes, files=files)
 
 
 def runtime_of(node: Member) -> Runtime:

@@ -17,7 +17,7 @@ from nbops.nocobase.cluster import Cluster, cluster_of
 from nbops.nocobase.databases.here import in_use
 from nbops.nocobase.files import Wanted, put_script, stage
 from nbops.nocobase.keys import RELEASE_KEYS, match_keys, release_marks
-from nbops.nocobase.plans import RECORDS, here, recorded, wanted_release
+from nbops.nocobase.plans import RECORDS, here, in_database, recorded, wanted_release
 from nbops.nocobase.releases import PENDING, Release, read_release, way_back
 from nbops.runbook.spec import ActionSpec, Args
 
@@ -25,6 +25,7 @@ FACT = "nocobase_release"
 ALL = "nocobase_releases"
 ON_ITS_WAY = "nocobase_pending"
 BACK = "nocobase_back"
+SWITCHED = "nocobase_switched"
 _LOOK = """\
 cd {folder} 2>/dev/null || exit 0
 for one in *.json; do
@@ -262,8 +263,7 @@ def coming(cluster: Cluster, variables: Mapping[str, Any], phase: str) -> Releas
     aim = cluster.aim
     record = wanted_release(cluster) if aim is None else recorded(cluster, aim)
     record = replace(
-        record,
-        database=in_use(cluster),
+        in_database(record, in_use(cluster)),
         who=str(variables.get("nbops_operator", "")),
         when=releases.moment(run),
         run=run,
@@ -277,6 +277,9 @@ def coming(cluster: Cluster, variables: Mapping[str, Any], phase: str) -> Releas
             return replace(record, **{key: last[key] for key in kept})
         saved = "" if phase == "maintenance" else _backup(cluster)
         record = replace(record, parent=int(last["number"]), backup=saved)
+    elif any(cluster.fact(host, SWITCHED) for host in cluster.members):
+        # Plugins are in the database: the way back from them is the backup of before.
+        record = replace(record, parent=int(last["number"]), backup=_backup(cluster))
     elif phase:
         # Whoever finds this on its way goes where it was going, not beyond.
         way = cluster.fact(cluster.me.host, BACK)

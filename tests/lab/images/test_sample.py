@@ -72,7 +72,7 @@ def test_an_upgrade_moves_the_data_and_the_version_before_cannot_go_on_with_it(
     assert notes == [{"id": 1, "title": "title", "body": "and body"}]
     assert new.post("/api/notes", {"text": "second"}, new.sign_in())[0] == 200
     plugins = new.get("/api/pm:list", token)[1]["data"]
-    assert {(p["version"], p["enabled"]) for p in plugins} == {("2.2.16", True)}
+    assert {(p["version"], p["enabled"]) for p in plugins if p["enabled"]} == {("2.2.16", True)}
     assert new.box.stop() == 0
 
     again = sample.start("2.2.15", either_database)

@@ -22,13 +22,11 @@ function createApi(app) {
     "GET /app:getInfo": () => info(app),
     "POST /auth:signIn": async (request) => signIn(app, await read(request)),
     "GET /auth:check": (request) => currentUser(app, request),
-    "GET /pm:list": async (request) => {
-      await currentUser(app, request);
-      const known = await listPlugins(app);
-      return known.filter(({ name }) => app.plugins.includes(name)); // those of the image
-    },
+    "GET /pm:list": (request) => currentUser(app, request).then(() => app.switch.list()),
+    "POST /pm:enable": (request) => turnPlugins(app, request, true),
+    "POST /pm:disable": (request) => turnPlugins(app, request, false),
     "GET /applicationPlugins:list": (request) =>
-      currentUser(app, request).then(() => listPlugins(app)),
+      currentUser(app, request).then(() => app.switch.rows()),
     "GET /applicationVersion:list": (request) =>
       currentUser(app, request).then(() => app.database.query('SELECT * FROM "applicationVersion"')),
     "GET /storages:list": (request) => currentUser(app, request).then(() => app.storages.list()),
@@ -113,16 +111,12 @@ async function currentUser(app, request) {
   return shown(user);
 }
 
-async function listPlugins(app) {
-  const rows = await app.database.query('SELECT * FROM "applicationPlugins" ORDER BY "id"');
-  const flag = (value) => Boolean(value);
-  return rows.map((row) => ({
-    ...row,
-    id: Number(row.id),
-    enabled: flag(row.enabled),
-    installed: flag(row.installed),
-    builtIn: flag(row.builtIn),
-  }));
+async function turnPlugins(app, request, enabled) {
+  await currentUser(app, request);
+  const keys = new URL(request.url, "http://app").searchParams.get("filterByTk") || "";
+  if (!keys) throw new Refused(400, "plugin name invalid");
+  await app.switch.turn(keys.split(","), enabled);
+  return keys;
 }
 
 async function listNotes(app) {

@@ -17,6 +17,7 @@ const { createApi } = require("./api");
 const { connect } = require("./database");
 const { createFaults } = require("./faults");
 const { createLog } = require("./log");
+const { createPlugins } = require("./plugins");
 const { State } = require("./state");
 const { createStorages } = require("./storages");
 const { install, installedVersion, upgrade } = require("./migrations");
@@ -53,6 +54,7 @@ async function main() {
   await log.event("starting");
   faults.at("start");
   const app = { env, version, plugins, log, faults, state, database: null };
+  app.switch = createPlugins(app);
   const stop = serve(app);
   for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, () => stop(signal));
   await start(app);
