@@ -1,0 +1,83 @@
+"""A run is killed at every point, and then goes on, or is undone: nothing is done twice, and it
+ends as if nothing had been."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.play import Desk, desk, killed
+from tests.chaos.series import Point, Tally, points, wanted
+
+
+class Undisturbed:
+    """How the run ends when nobody kills it."""
+
+    def __init__(self, folder: Path) -> None:
+        made, passed = desk(folder), folder / "points"
+        code, out = made.begin(0, passed)
+        assert code == 0, out
+        self.log, self.state = made.log(), made.state()
+        self.points = len(passed.read_text().splitlines())
+        self._folder = folder.parent
+
+    def check(self, point: Point) -> str:
+        """Empty, or what is wrong after a kill there."""
+        made = desk(self._folder / f"{point.how}-{point.at}-{point.again}")
+        code, out = made.begin(point.at)
+        if not killed(code):
+            return self._ended(made, code, out)
+        if not made.nbops("history")[1].strip():
+            return self._ended(made, *made.begin(0))
+        return self._gone_on(made, point)
+
+    def _gone_on(self, made: Desk, point: Point) -> str:
+        code, out = made.nbops(point.how, at=point.again)
+        if killed(code):
+            code, out = made.nbops(point.how)
+        if "no run from this computer was interrupted" in out:
+            if point.how == "abort" and made.state() == {}:
+                return ""
+            return self._ended(made, *(made.begin(0) if made.state() == {} else (0, out)))
+        if point.how == "abort":
+            return self._undone(made, code, out)
+        return self._ended(made, code, out)
+
+    def _ended(self, made: Desk, code: int, out: str) -> str:
+        wrong = ""
+        if code != 0:
+            wrong += f" exit code {code};"
+        if made.log() != self.log:
+            wrong += f" done twice {made.log() - self.log}, not done {self.log - made.log()};"
+        if made.state() != self.state:
+            wrong += f" left behind {sorted(made.state().items() ^ self.state.items())};"
+        return wrong and f"{wrong}\n{out}"
+
+    def _undone(self, made: Desk, code: int, out: str) -> str:
+        wrong = ""
+        twice = made.log() - self.log
+        if code != 0:
+            wrong += f" exit code {code};"
+        if twice:
+            wrong += f" done twice {twice};"
+        if made.state():
+            wrong += f" left behind {sorted(made.state())};"
+        return wrong and f"{wrong}\n{out}"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    return Undisturbed(tmp_path_factory.mktemp("chaos") / "undisturbed")
+
+
+def test_some_points(undisturbed: Undisturbed) -> None:
+    assert Counter(undisturbed.log.values())[1] > 20
+    Tally("some points").take(iter(points(undisturbed.points, 4)), undisturbed.check)
+
+
+@pytest.mark.series
+def test_every_point(undisturbed: Undisturbed) -> None:
+    chosen = points(undisturbed.points, wanted(0))
+    Tally("every point").take(iter(chosen), undisturbed.check)
