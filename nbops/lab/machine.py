@@ -22,7 +22,7 @@ from nbops.lab.mounts import read_mounts
 from nbops.lab.shell import last_lines, run
 from nbops.lab.state import Disk, Folders, write_file
 
-BOOT_DEADLINE = 180
+BOOT_DEADLINE = 600
 STORAGE = "/srv/nocobase/storage"
 _REGISTRY_FOLDER = "/var/lib/docker-registry"
 _REBOOT = 133
