@@ -1,0 +1,132 @@
+"""What stands around an upgrade, on machines: status, logs, releases, plugins, restore."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.deploy.cluster import Cluster, ask, new_cluster
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Two nodes of the sample app, deployed."""
+    made = new_cluster(tmp_path_factory.mktemp("around"))
+    try:
+        made.up(app="sample", nodes=2)
+        done = made.deploy("--plain")
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield made
+    finally:
+        made.down()
+
+
+def seen(cluster: Cluster, code: int = 0) -> dict[str, Any]:
+    done = cluster.nbops("status", str(cluster.inventory), "--json")
+    assert done.returncode == code, done.stdout + done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def plugins(cluster: Cluster, host: str = "node1") -> dict[str, bool]:
+    """Which plugins a node has, and whether they are enabled."""
+    base = f"http://{cluster.address(host)}:13000/api"
+    account = {"account": "admin@nocobase.com", "password": cluster.password()}
+    token = ask(f"{base}/auth:signIn", data=account)["data"]["token"]
+    return {one["name"]: one["enabled"] for one in ask(f"{base}/pm:list", token=token)["data"]}
+
+
+def switch(cluster: Cluster, verb: str, *names: str) -> tuple[int, str]:
+    done = cluster.nbops("plugin", verb, *names, "-i", str(cluster.inventory), "--plain")
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_status_shows_every_part_as_it_serves(cluster: Cluster) -> None:
+    document = seen(cluster)
+    assert document["troubles"] == []
+    assert [one["version"] for one in document["apps"]] == ["2.2.15", "2.2.15"]
+    assert [one["gives"] for one in document["balancers"]] == ["traffic"]
+    assert document["redis"][0]["version"]
+    assert document["database"]["version"] == "2.2.15"
+    assert document["database"]["size"] > 1_000_000
+    assert document["release"]["number"] == 1
+    assert not document["lock"]["held"]
+
+
+def test_logs_stand_after_their_hosts(cluster: Cluster) -> None:
+    done = cluster.nbops("logs", "-i", str(cluster.inventory), "--lines", "2")
+    assert done.returncode == 0, done.stderr
+    hosts = [line.split(" | ")[0] for line in done.stdout.splitlines()]
+    assert hosts == ["node1", "node1", "node2", "node2"]
+    one = cluster.nbops("logs", "-i", str(cluster.inventory), "node2", "--since", "1h")
+    assert {line.split(" | ")[0] for line in one.stdout.splitlines()} == {"node2"}
+
+
+def test_what_cannot_be_done_with_plugins_is_refused_before_anything_is_touched(
+    cluster: Cluster,
+) -> None:
+    code, told = switch(cluster, "disable", "users")
+    assert code == 2, told
+    assert "a part of the app itself" in told
+    code, told = switch(cluster, "enable", "mapp")
+    assert code == 2, told
+    assert "did you mean `map`?" in told
+    assert seen(cluster)["pending"] is None
+
+
+def test_a_plugin_is_enabled_on_every_node_and_is_a_release(cluster: Cluster) -> None:
+    code, told = switch(cluster, "enable", "map")
+    assert code == 0, told
+    assert plugins(cluster, "node1")["map"]
+    assert plugins(cluster, "node2")["map"]
+    document = seen(cluster)
+    assert document["release"]["number"] == 2
+    assert document["release"]["backup"] == document["backup"]["name"]
+    code, told = switch(cluster, "enable", "map")
+    assert code == 0
+    assert "enabled already" in told
+
+
+def test_a_plugin_that_fails_half_way_leaves_the_cluster_as_it_was(cluster: Cluster) -> None:
+    code, told = switch(cluster, "enable", "half-baked")
+    assert code == 3, told
+    assert "cannot be installed" in told
+    assert plugins(cluster)["map"]
+    assert not plugins(cluster)["half-baked"]
+    tables = cluster.on("db", "runuser -u postgres -- psql -At nocobase -c '\\dt'")
+    assert "plugin_map" in tables
+    assert "plugin_half-baked" not in tables
+    assert seen(cluster)["release"]["number"] == 2
+
+
+def test_a_backup_is_restored_under_the_release_that_runs(cluster: Cluster) -> None:
+    before = str(seen(cluster)["release"]["backup"])  # of before the plugin
+    refused = cluster.nbops("restore", before, "-i", str(cluster.inventory), "--yes", "--plain")
+    assert refused.returncode in {1, 2}
+    done = cluster.nbops(
+        "restore", before, "-i", str(cluster.inventory), "--yes", "--accept-data-loss", "--plain"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not plugins(cluster)["map"]
+    listed = cluster.nbops("releases", "-i", str(cluster.inventory), "--json")
+    (latest, earlier, _first) = json.loads(listed.stdout)["releases"]
+    assert latest["present"]
+    assert latest["parent"] == earlier["parent"]
+    assert latest["backup"] == earlier["backup"]
+
+
+def test_hosts_that_are_down_are_named_and_the_others_shown(cluster: Cluster) -> None:
+    cluster.on("node2", "docker stop nocobase-$(ls /var/lib/nbops)")
+    cluster.on("cache", "systemctl stop redis-server")
+    cluster.on("db", "systemctl stop ssh.socket ssh.service || true")
+    document = seen(cluster, code=1)
+    told = " ".join(one["what"] for one in document["troubles"])
+    assert "db cannot be used" in told
+    assert "node2 does not run" in told
+    assert "Redis at" in told
+    assert [one["up"] for one in document["apps"]] == [True, False]
