@@ -72,7 +72,12 @@ def as_json(value: Any) -> str:
             return list(item)
         return str(item)
 
-    return json.dumps(value, ensure_ascii=False, default=plain)
+    text = json.dumps(value, ensure_ascii=False, default=plain)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a letter, as file names may hold it: written as a number
+        return json.dumps(value, default=plain)
+    return text
 
 
 def open_database(path: Path) -> sqlite3.Connection:
@@ -129,6 +134,7 @@ class Journal:
         self.run = entry.run
         self.touched = again
         self._database = open_database(path)
+        self._files = _files(path)
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._broken: NbopsError | None = None
         self._numbers = threading.Lock()
@@ -281,7 +287,10 @@ class Journal:
         done: Future[None] | None = Future() if wait else None
         self._queue.put(_Write(sql, values, done))
         if done is not None:
-            done.result(_WRITE_DEADLINE)
+            try:
+                done.result(_WRITE_DEADLINE)
+            except TimeoutError:
+                raise self._fault(f"no answer from the disk for {_WRITE_DEADLINE:g} s") from None
 
     def _write_all(self) -> None:
         ended = False
@@ -296,17 +305,36 @@ class Journal:
         try:
             if self._broken is not None:
                 raise self._broken
+            if _files(self.path) != self._files:
+                raise self._fault("it was removed or replaced")
             with self._database:
                 for write in writes:
                     self._database.execute(write.sql, write.values)
-        except (sqlite3.Error, NbopsError) as error:
-            self._broken = self._broken or NbopsError(
-                f"the journal {self.path} cannot be written: {error}",
-                hint="nothing further was begun; free space, then go on with `nbops resume`",
-            )
+        except (sqlite3.Error, ValueError, OverflowError, NbopsError) as error:
+            self._broken = self._broken or self._fault(str(error))
         for write in writes:
             if write.done is not None:
                 if self._broken is not None:
                     write.done.set_exception(self._broken)
                 else:
                     write.done.set_result(None)
+
+    def _fault(self, why: str) -> NbopsError:
+        return NbopsError(
+            f"the journal {self.path} cannot be written: {why}",
+            hint="nothing further was begun; free space, then go on with `nbops resume`",
+        )
+
+
+def _files(path: Path) -> tuple[tuple[int, int] | None, ...]:
+    """What tells whether the journal and its log are still the files that were opened: SQLite
+    goes on writing to those when they were removed, and nobody could resume the run then."""
+    return tuple(_file(one) for one in (path, path.with_name(f"{path.name}-wal")))
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nbops.base.errors import NbopsError
 from nbops.journal.store import MACHINE, PROCESS, open_database
 
 Place = tuple[str, str, int]
@@ -40,18 +42,27 @@ class Unfinished:
 
 
 def unfinished(path: Path, run: str) -> Unfinished:
-    """Read it. Raises NbopsError when the journal cannot be read."""
-    with closing(open_database(path)) as database:
+    """Read it. Raises NbopsError when the journal cannot be read, or is damaged anywhere."""
+    try:
+        with closing(open_database(path)) as database:
+            return _read(database, run)
+    except (sqlite3.Error, ValueError, IndexError) as error:
+        raise _damaged(path, run, str(error)) from error
 
-        def rows(sql: str) -> list[Any]:
-            return database.execute(sql, (run,)).fetchall()
 
-        plan, plan_hash = rows("SELECT plan, plan_hash FROM runs WHERE run=?")[0]
-        ended = rows("SELECT path, host, pass FROM results WHERE run=? AND item=-1")
-        kept = rows("SELECT path, host, pass, outcome FROM outcomes WHERE run=?")
-        begun = rows("SELECT step FROM effects WHERE run=? AND ended_at IS NULL")
-        undone = rows("SELECT number FROM compensations WHERE run=? AND done_at IS NOT NULL")
-        marks = [name for (name,) in rows("SELECT name FROM marks WHERE run=?")]
+def _read(database: sqlite3.Connection, run: str) -> Unfinished:
+    def rows(sql: str) -> list[Any]:
+        return database.execute(sql, (run,)).fetchall()
+
+    checked = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if checked != "ok":
+        raise ValueError(checked)
+    plan, plan_hash = rows("SELECT plan, plan_hash FROM runs WHERE run=?")[0]
+    ended = rows("SELECT path, host, pass FROM results WHERE run=? AND item=-1")
+    kept = rows("SELECT path, host, pass, outcome FROM outcomes WHERE run=?")
+    begun = rows("SELECT step FROM effects WHERE run=? AND ended_at IS NULL")
+    undone = rows("SELECT number FROM compensations WHERE run=? AND done_at IS NOT NULL")
+    marks = [name for (name,) in rows("SELECT name FROM marks WHERE run=?")]
     return Unfinished(
         run=run,
         plan=plan,
@@ -64,6 +75,14 @@ def unfinished(path: Path, run: str) -> Unfinished:
         sealed="sealed" in marks,
         processes=tuple(mark.removeprefix(PROCESS) for mark in marks if mark.startswith(PROCESS)),
         machines=_machines(marks),
+    )
+
+
+def _damaged(path: Path, run: str, why: str) -> NbopsError:
+    return NbopsError(
+        f"the journal {path} is damaged: {' '.join(why.split())}",
+        hint=f"what run {run} did cannot be told from it any more; `nbops lock break {run}`,"
+        " then `nbops rollback` or `nbops deploy` go by what the hosts know",
     )
 
 
