@@ -1,14 +1,12 @@
 """Upgrade, rollback and deploy of a cluster, killed at points, then resumed or aborted.
 
 An upgrade that is killed and resumed is followed by a rollback that is killed, and so on: each
-run begins where the last one ended. `CHAOS_LAB` names machines that stand already.
+run begins where the last one ended.
 """
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +15,6 @@ import pytest
 from tests.chaos.machines import NEW, Chaos
 from tests.chaos.play import killed
 from tests.chaos.series import Point, Tally, points, wanted
-from tests.deploy.cluster import Cluster, new_cluster
 
 NOTHING = "no run from this computer was interrupted"
 SEALED = "had given users the cluster back"
@@ -125,24 +122,11 @@ def _other(now: dict[str, str], then: dict[str, str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("chaos-machines")
-    standing = os.environ.get("CHAOS_LAB")
-    cluster = new_cluster(folder)
-    if standing:
-        cluster = Cluster(standing, folder / "home", Path(f"/var/lib/nbops/lab/{standing}"))
-        cluster.inventory /= "inventory.yml"
-    try:
-        if not standing:
-            cluster.up(app="sample", nodes=2)
-        chaos = Chaos(cluster)
-        code, out = chaos.nbops("deploy", str(cluster.inventory))
-        assert code == 0, out
-        chaos.listen()
-        yield World(chaos, folder)
-    finally:
-        if not standing:
-            cluster.down()
+def world(chaos: Chaos, tmp_path_factory: pytest.TempPathFactory) -> World:
+    code, out = chaos.nbops("deploy", str(chaos.cluster.inventory))
+    assert code == 0, out
+    chaos.listen()
+    return World(chaos, tmp_path_factory.mktemp("points"))
 
 
 @pytest.mark.lab
