@@ -20,6 +20,7 @@ import yaml
 
 from nbops.base.events import Event
 from nbops.lab.lab import Lab, list_labs
+from nbops.lab.layout import Wish
 from tests.lab.rehearsal import Rehearsal
 
 pytestmark = pytest.mark.lab
@@ -84,7 +85,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     events: list[Event] = []
     lab = Lab(f"t-{uuid.uuid4().hex[:8]}", events.append)
     try:
-        inventory = lab.up(3, "sample")
+        inventory = lab.up(Wish(nodes=3, app="sample"))
         yield Cluster(Rehearsal(lab, events), inventory, tmp_path_factory.mktemp("state"))
     finally:
         if lab.name in list_labs():
