@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from nbops.base.errors import NbopsError, StuckError
-from nbops.base.events import Emit, Note, PhaseStarted
+from nbops.base.errors import FenceRefused, Interrupted, NbopsError, StuckError
+from nbops.base.events import Emit, PhaseStarted
 from nbops.engine.batch import Batch
 from nbops.engine.past import Past
 from nbops.engine.scope import Scope
@@ -63,14 +63,14 @@ class Compensations:
         return bool(self._noted)
 
     def run(self, linear: Linear) -> None:
-        """Undo everything, the last first; goes on after a failure to undo what it can.
+        """Undo everything, the last first.
 
-        Raises StuckError, naming every compensation that failed.
+        Raises StuckError at the first compensation that fails: what was begun before it may
+        only be undone after it (nobody is let in to a database that is not restored).
         """
         self._undoing = True
         self._journal.mark("undoing")
         self._emit(PhaseStarted(phase=PHASE))
-        failed: list[str] = []
         for one in reversed(self._noted):
             if all(self._past.undone(number) for number in one.numbers):
                 continue
@@ -85,17 +85,16 @@ class Compensations:
             )
             try:
                 walker.nodes(one.node.rollback, one.hosts, one.scope)
+            except (Interrupted, FenceRefused):
+                raise
             except NbopsError as error:
-                self._emit(Note(level="error", message=f"rollback of `{name}`: {error}"))
-                failed += [f"{name} ({error})"]
-                continue
+                raise StuckError(f"`{name}` is not undone: {error}") from error
             for number, host in zip(one.numbers, one.hosts, strict=True):
-                if host in batch.lost:
-                    failed.append(f"{name} on {host}")
-                else:
+                if host not in batch.lost:
                     self._journal.compensated(number)
-        if failed:
-            raise StuckError(f"the way back failed too: {', '.join(failed)}")
+            lost = [host for host in one.hosts if host in batch.lost]
+            if lost:
+                raise StuckError(f"`{name}` is not undone: {batch.states.why_lost(lost)}")
 
 
 def _unnoticed(scope: Scope) -> Scope:

@@ -150,12 +150,6 @@ class Run:
     def _with_way_on(self, error: NbopsError) -> NbopsError:
         """The error, with what can be done about a run that is left half-way."""
         run = self.request.run
-        if isinstance(error, StuckError):
-            return StuckError(
-                f"{error}; what could be undone was, the rest is as it was left",
-                hint=f"mend the cause, then `nbops resume {run}` goes on with the way back; from"
-                f" another computer `nbops lock break {run}`, then `nbops rollback`",
-            )
         if not self._open or not isinstance(error, Interrupted):
             return error
         return Interrupted(
@@ -219,7 +213,10 @@ class Run:
         if undo.any and not self.request.check:
             self._before_undoing(why)
             back = replace(parts, past=self.request.past.of_the_way_back())
-            undo.run(self._undoing(back, states, undo, workers))
+            try:
+                undo.run(self._undoing(back, states, undo, workers))
+            except StuckError as stuck:
+                raise self._stuck(why, stuck) from stuck
             serves = self.serving(states, False)
             now = f", and {serves} as before" if serves else ""
             raise RolledBack(f"{why}. Everything that was begun was undone{now}")
@@ -228,6 +225,14 @@ class Run:
         self._tell_what_serves(states, sealed=undo.sealed)
         only_unreachable = not any(counts["failed"] for counts in states.recap().values())
         return 4 if only_unreachable and not states.changed else 1
+
+    def _stuck(self, why: str, error: StuckError) -> StuckError:
+        run = self.request.run
+        return StuckError(
+            f"{why}. The way back failed too: {error}",
+            hint=f"mend the cause, then `nbops resume {run}` goes on with the way back; from"
+            f" another computer `nbops lock break {run}`, then `nbops rollback`",
+        )
 
     def _tell_what_serves(self, states: Hosts, *, sealed: bool) -> None:
         """After a failure that undid nothing: what users have now."""

@@ -352,12 +352,15 @@ def test_what_was_begun_is_undone_in_reverse_order(play: Play) -> None:
     """)
     assert played.code == 3
     assert (played.folder / "undone").read_text().split() == ["two"] * 3 + ["one"] * 3
+    assert str(played.report.error) == (
+        "`two` failed on b: non-zero return code. Everything that was begun was undone"
+    )
     assert PhaseStarted(phase="rollback", time=0).phase in {
         e.phase for e in played.seen if isinstance(e, PhaseStarted)
     }
 
 
-def test_a_rollback_that_fails_goes_on_and_does_not_hide_the_first_error(play: Play) -> None:
+def test_a_rollback_that_fails_undoes_nothing_before_it_and_hides_no_error(play: Play) -> None:
     played = play("""
         - hosts: a
           gather_facts: false
@@ -367,8 +370,13 @@ def test_a_rollback_that_fails_goes_on_and_does_not_hide_the_first_error(play: P
             - {name: three, command: "false"}
     """)
     assert played.code == 6
-    assert (played.folder / "u").read_text() == "1\n"
-    assert "two" in str(played.report.error)
+    assert not (played.folder / "u").exists()
+    assert str(played.report.error) == (
+        "`three` failed on a: non-zero return code. The way back failed too: `two` is not undone:"
+        " `u2` failed on a: non-zero return code"
+    )
+    assert played.report.error is not None
+    assert "nbops resume" in str(played.report.error.problems[0].hint)
 
 
 def test_a_stop_ends_the_run_soon_and_says_so(play: Play) -> None:
