@@ -11,7 +11,7 @@ from pydantic import Field
 from nbops.actions.api import ActionContext, EndRun, Result
 from nbops.base.errors import ActionFailed, RefusedError
 from nbops.nocobase.account import call, read_token, reason, sign_in
-from nbops.nocobase.cluster import Cluster, Endpoint, cluster_of
+from nbops.nocobase.cluster import STATE_FOLDER, Cluster, Endpoint, cluster_of
 from nbops.nocobase.health import HEALTH_PATH, Health, read_health
 from nbops.nocobase.http import (
     Answer,
@@ -114,7 +114,7 @@ def _switch(cluster: Cluster, args: SwitchArgs, ctx: ActionContext) -> Result:
     if said.status not in {0, _OK, 502, 503, 504}:
         raise ActionFailed(
             f"the app does not {_verb(args)} {', '.join(names)}: {reason(said)}",
-            hint=f"`nbops logs {ctx.host}`; its first lines after `{_verb(args)}` tell more",
+            hint=_kept_log(cluster, ctx),
         )
     _until(cluster, app, args, ctx, said)
     return Result(changed=True, values={"names": names}, facts=facts)
@@ -143,7 +143,7 @@ def _until(
         ctx.stop.sleep(_PAUSE)
     raise ActionFailed(
         f"the app did not {_verb(args)} {', '.join(args.names)} (it said: {reason(said)})",
-        hint=f"`nbops logs {ctx.host}` tells why; a plugin may need another one first",
+        hint=f"a plugin may need another one first; {_kept_log(cluster, ctx)}",
     )
 
 
@@ -200,6 +200,12 @@ def _token(ctx: ActionContext, cluster: Cluster, app: Endpoint) -> str:
             hint="`nbops status` tells whether it serves; is `verify.account` right?",
         )
     return token
+
+
+def _kept_log(cluster: Cluster, ctx: ActionContext) -> str:
+    """Where `nocobase_log` keeps the log of the node when it is stopped again."""
+    folder = f"{STATE_FOLDER}/{cluster.name}/logs/{ctx.vars.get('nbops_run', '')}"
+    return f"what the app wrote is kept on {ctx.host} in {folder}"
 
 
 def _word(args: SwitchArgs) -> str:

@@ -1,0 +1,78 @@
+"""Releases whose database is another one than when they were made, or whose plugins changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nbops.base.secret import Secret
+from nbops.nocobase.cluster import cluster_of
+from nbops.nocobase.plans import plans_in
+from nbops.nocobase.releases import Release, way_back
+from nbops.nocobase.steps.release import SWITCHED, coming
+
+Variables = Callable[..., Mapping[str, Any]]
+MARIADB = {
+    "kind": "mariadb",
+    "managed": True,
+    "port": 3306,
+    "name": "nocobase",
+    "user": "nocobase",
+    "password": Secret("db-password"),
+}
+
+
+def aimed(variables: Variables, release: Release, **facts: Any) -> Mapping[str, Any]:
+    """The variables of a run that brings a recorded release about again."""
+    known = {
+        "nocobase_release": release.facts(),
+        "nocobase_releases": [release.facts()],
+        "nocobase_records": {f"{release.number:06d}": Secret(release.text())},
+        **facts,
+    }
+    return {
+        **variables(facts={"node1": known}, database=MARIADB),
+        "nocobase_aim": release.number,
+        "nbops_run": "20270101T000000Z-ffffff",
+    }
+
+
+def first(variables: Variables) -> Release:
+    there = variables(database=MARIADB)
+    return coming(cluster_of(there), there, "")
+
+
+def test_after_a_restore_the_release_starts_the_database_in_use(variables: Variables) -> None:
+    before = first(variables)
+    there = aimed(variables, before, nocobase_database="nocobase_new")
+    after = coming(cluster_of(there), there, "")
+    assert (after.number, after.parent, after.backup) == (2, before.parent, before.backup)
+    assert after.database == "nocobase_new"
+    for host in after.nodes:
+        for plan in plans_in(after, host, "nocobase_new")[1]:
+            assert "\nDB_DATABASE=nocobase_new\n" in plan.environment.reveal()
+            assert "\nDB_DATABASE=nocobase_new\n" in plan.first_environment.reveal()
+        (env,) = [text for path, text in after.files[host].items() if path.endswith("node.env")]
+        assert "DB_DATABASE=nocobase_new" in env
+
+
+def test_a_release_that_is_moved_twice_names_the_last_database(variables: Variables) -> None:
+    there = aimed(variables, first(variables), nocobase_database="nocobase_new")
+    second = coming(cluster_of(there), there, "")
+    again = aimed(variables, second, nocobase_database="nocobase_newer")
+    third = coming(cluster_of(again), again, "")
+    (plan,) = plans_in(third, "node1", third.database)[1]
+    assert "\nDB_DATABASE=nocobase_newer\n" in plan.environment.reveal()
+
+
+def test_changed_plugins_are_a_release_with_the_backup_of_before(variables: Variables) -> None:
+    before = first(variables)
+    made = {"what": "database", "name": "20270101T000000Z-ffffff-plugin"}
+    switched = {SWITCHED: {"names": ["map"], "enable": True}}
+    there = aimed(variables, before, nocobase_backup=made, **switched)
+    after = coming(cluster_of(there), there, "")
+    assert (after.number, after.parent) == (2, 1)
+    assert after.backup == made["name"]
+    assert after.nodes == before.nodes
+    way = way_back([before.facts(), after.facts()], after.facts(), None)
+    assert (way.target["number"], way.backup) == (1, made["name"])
