@@ -53,6 +53,6 @@ class Machine:
             f"and had {self.id}; nothing was done there",
             host=self.host,
             fault=HostFault.WRONG_MACHINE,
-            hint=f"look where {self.host} leads to (`cat /etc/machine-id` there); if it was replaced"
-            " on purpose, `nbops abort --changed` or `nbops resume --changed` takes it as it is",
+            hint=f"see where {self.host} leads (`cat /etc/machine-id` there); if it was replaced on"
+            " purpose, `nbops abort --changed` or `nbops resume --changed` takes it as it is",
         )
