@@ -12,7 +12,7 @@ READY := .venv/.ready
 PACKAGES := python3-venv openssh-server openssh-client sudo curl procps \
 	systemd-container debootstrap iproute2 mount util-linux zstd
 
-.PHONY: demo test test-fast matrix upgrades fuzz lint system venv lock docs
+.PHONY: demo test test-fast matrix upgrades fuzz lint system venv lock docs audit
 
 demo: system $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/demo
@@ -36,6 +36,11 @@ upgrades: system $(READY)
 SECONDS_OF_FUZZ ?= 600
 fuzz: $(READY)
 	NBOPS_FUZZ_SECONDS=$(SECONDS_OF_FUZZ) $(BIN)/pytest -q -m series tests/fuzz
+
+# Runs killed at so many points (`all`, or a number for each series); see docs/chaos.md.
+CHAOS_POINTS ?= all
+chaos: system $(READY)
+	CHAOS_POINTS=$(CHAOS_POINTS) $(BIN)/pytest -q -s -m series tests/chaos
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -66,6 +71,13 @@ system:
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 			apt-get install -y -qq --no-install-recommends $$missing; \
 	fi
+
+# Known weaknesses of what the lock names, where pip-audit is installed (it asks the network).
+audit: $(READY)
+	$(BIN)/pytest -q tests/security/test_dependencies.py
+	@if command -v pip-audit >/dev/null; then \
+		pip-audit --require-hashes --disable-pip -r requirements.lock; \
+	else echo "pip-audit is not here: known weaknesses were not looked up"; fi
 
 # Writes requirements.lock anew from pyproject.toml (needs pip-tools).
 lock:
