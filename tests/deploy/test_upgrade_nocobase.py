@@ -15,8 +15,8 @@ pytestmark = [pytest.mark.nocobase, pytest.mark.series]
 ROWS = 200
 # Half a gigabyte that packs badly.
 BALLAST = (
-    "CREATE TABLE ballast AS SELECT number, (SELECT string_agg(md5(random()::text || number), '')"
-    " FROM generate_series(1, 100)) AS text FROM generate_series(1, 160000) AS number"
+    "CREATE TABLE ballast AS SELECT number, (SELECT string_agg(md5(random()::text || part), '')"
+    " FROM generate_series(1, 100) AS part) AS text FROM generate_series(1, 160000) AS number"
 )
 
 
