@@ -12,7 +12,7 @@ READY := .venv/.ready
 PACKAGES := python3-venv openssh-server openssh-client sudo curl procps \
 	systemd-container debootstrap iproute2 mount util-linux zstd
 
-.PHONY: demo test test-fast matrix upgrades fuzz lint system venv lock docs audit
+.PHONY: demo test test-fast matrix upgrades fuzz chaos lint system venv lock docs audit
 
 demo: system $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/demo
