@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nbops.base.errors import ActionFailed, Interrupted, UsageError
+from nbops.base.errors import ActionFailed, Interrupted, NbopsError, UsageError
 from nbops.cli import show
 from nbops.cli.options import Output, Target, expand
 from nbops.report.clean import clean
@@ -80,12 +80,17 @@ def logs(  # noqa: PLR0917  typer's options
             if follow:
                 return
             raise
-    for kept in found.values():
-        tail.printer.show(kept)
     if not found:
         raise none_answered(faults)
-    for fault in faults.values():
-        show.error(fault, as_json=output.json)
+    for kept in found.values():
+        tail.printer.show(kept)
+    _judge(list(faults.values()), as_json=output.json)
+
+
+def _judge(faults: list[NbopsError], *, as_json: bool) -> None:
+    """Tell of the hosts whose logs cannot be shown, after those that can."""
+    for fault in faults:
+        show.error(fault, as_json=as_json)
     if faults:
         raise typer.Exit(1)
 

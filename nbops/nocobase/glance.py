@@ -128,6 +128,8 @@ def troubles(seen: Glance) -> list[Trouble]:
     for part in (_work, _records, _apps, _balancers, _behind):
         found += part(seen)
     found += seen.faults
+    if seen.lock.alive:  # What to do is being done.
+        found = [Trouble(one.what) for one in found]
     return found
 
 

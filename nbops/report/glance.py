@@ -15,7 +15,8 @@ def lines(seen: Glance) -> list[str]:
     found = troubles(seen)
     release = seen.release
     version = f"NocoBase {release['version']}" if release else "nothing deployed"
-    verdict = "as it should be" if not found else "NOT AS IT SHOULD BE (see below)"
+    bad = "a run is at work" if seen.lock.alive else "NOT AS IT SHOULD BE (see below)"
+    verdict = bad if found else "as it should be"
     text = [f"{seen.cluster}: {version}, {verdict}", "", *_facts(seen)]
     if seen.apps:
         head = ("NODE", "RUNTIME", "VERSION", "HEALTH", "STARTED (UTC)", "RESTARTS", "REQUESTS")

@@ -89,6 +89,13 @@ def test_a_run_at_work_is_no_trouble() -> None:
     assert any("R1, at work" in line for line in lines(replace(GOOD, lock=lock)))
 
 
+def test_while_a_run_is_at_work_nobody_is_told_to_do_something() -> None:
+    lock = LockSeen(held=True, alive=True, run="R1", command="upgrade")
+    seen = replace(GOOD, lock=lock, apps=[replace(APP, running=False)])
+    assert [one.hint for one in troubles(seen)] == [""]
+    assert lines(seen)[0].endswith("a run is at work")
+
+
 def test_a_database_left_at_another_version_is_told() -> None:
     database = replace(GOOD.database, version="2.2.16")  # type: ignore[type-var]
     assert wrong(database=database) == [
