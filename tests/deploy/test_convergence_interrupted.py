@@ -24,8 +24,9 @@ NODES = ("node1", "node2", "node3")
 FILES = "cat /opt/nocobase/*.env /opt/nocobase/*.yml | sha256sum"
 RUNS = (
     "docker container ls --all --format '{{.Names}} {{.State}}'; docker inspect --format"
-    " '{{.HostConfig.RestartPolicy.Name}} {{json .Config.Labels}} {{json .Config.Env}}' $(docker"
-    " ps -aq)"
+    ' \'{{.HostConfig.RestartPolicy.Name}} {{index .Config.Labels "nbops.configuration"}}'
+    ' {{index .Config.Labels "nbops.start"}}{{range .Config.Env}}{{println}}{{.}}{{end}}\''
+    " $(docker ps -aq) | sort"
 )
 STATE = "ls /var/lib/nbops/*/ | grep -x -e closed -e pending.json; cat /etc/nginx/conf.d/nbops-*"
 RECORD = "cat $(ls /var/lib/nbops/*/releases/0*.json | tail -n 1)"
