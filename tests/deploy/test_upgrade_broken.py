@@ -63,8 +63,10 @@ def test_a_database_that_refuses_the_dump(old: Upgrading) -> None:
     try:
         undone(old, "`Dump, and check the dump` failed on db", "canceling statement")
     finally:
-        asleep = "query LIKE '%LOCK TABLE held%' AND pid <> pg_backend_pid()"
-        old.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {asleep}")
+        old.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE query LIKE '%LOCK TABLE held%' AND pid <> pg_backend_pid()"
+        )
         old.sql("DROP TABLE held")
 
 
