@@ -1,7 +1,7 @@
 // File storages, as every node of NocoBase has them: rows in the database, kept in memory
 // and read anew only when a message from another node says so. Without the adapter for
 // messages the nodes work, and do not know of each other's changes.
-const os = require("node:os");
+const { randomUUID } = require("node:crypto");
 const { createClient } = require("./redis");
 
 const CHANNEL = "main.main.sync.file-manager";
@@ -52,7 +52,7 @@ function connect(app, hear) {
   const { env, log, faults } = app;
   const url = env.PUBSUB_ADAPTER_REDIS_URL;
   if (!url || !app.plugins.some((name) => ADAPTER.test(name))) return alone(log);
-  const me = `${process.pid}@${os.hostname()}`;
+  const me = randomUUID(); // two apps on one host may have the same name and number
   const failed = (error) => log.say(`redis: ${error.message}`);
   const speaker = createClient(url, failed);
   const listener = createClient(url, failed);
