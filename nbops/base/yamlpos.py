@@ -17,6 +17,7 @@ import yaml
 from nbops.base.errors import Place, Problem, UsageError
 
 MAX_NODES = 200_000
+MAX_DEPTH = 200  # beyond some thousands the parser's own stack would end the process
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _REFUSED_TAGS = {
@@ -95,6 +96,7 @@ def load_text(text: str, file: str) -> Any:
     refused tag at once, or with the first syntax error.
     """
     try:
+        _check_depth(text, file)
         loader = _LOADER(text)
         try:
             node = loader.get_single_node()
@@ -131,6 +133,25 @@ def load_file(path: Path, name: str | None = None) -> Any:
     except OSError as error:
         raise UsageError(f"{shown}: {error.strerror or error}") from None
     return load_text(text, shown)
+
+
+def _check_depth(text: str, file: str) -> None:
+    """Raise UsageError when values are nested too deeply. What cannot be deep is not parsed for
+    it: a level costs a bracket, or a column at the beginning of a line."""
+    columns = max((len(line) - len(line.lstrip(" \t-?:")) for line in text.split("\n")), default=0)
+    if max(columns, text.count("[") + text.count("{")) <= MAX_DEPTH:
+        return
+    depth = 0
+    events: Any = yaml.parse(text, Loader=_LOADER)
+    for event in events:
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                mark = event.start_mark
+                place = Place(file, mark.line + 1, mark.column + 1)
+                raise UsageError("nested too deeply", place=place)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 class _Reader:

@@ -68,3 +68,13 @@ def test_no_text_ends_in_anything_but_data_or_a_usage_error(text: str) -> None:
 def test_the_nearest_word() -> None:
     assert nearest("databse", ["database", "redis"]) == "database"
     assert nearest("zzz", ["database"]) is None
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{a: " * 50_000, "- " * 20_000, "? " * 20_000])
+def test_nesting_without_end_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="nested too deeply"):
+        load_text(text, "x.yml")
+
+
+def test_many_values_side_by_side_are_not_deep() -> None:
+    assert len(load_text("[" + "{a: [1]}, " * 5000 + "]", "x.yml")) == 5000
