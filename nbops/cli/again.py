@@ -59,6 +59,23 @@ class Again:
     plan_hash: str
     changed: bool
     machines: Mapping[str, str]
+    processes: frozenset[str]
+
+    def check_alone(self) -> None:
+        """Raises LockedError when another process goes on with the run since it was read here.
+
+        To be called when this process is noted in the journal: of two that start together both
+        see it, or one.
+        """
+        from nbops.engine.process import this_process
+        from nbops.journal.store import journal_path
+        from nbops.journal.unfinished import processes_of
+
+        if processes_of(journal_path(), self.run) - self.processes - {this_process()}:
+            raise LockedError(
+                f"another process goes on with run {self.run}",
+                hint=f"look at `nbops show {self.run}`, then try again",
+            )
 
     def check(self, entry: RunEntry) -> None:
         """Raises RefusedError when the plan is another one than that of the run."""
@@ -169,6 +186,7 @@ def _options(
             plan_hash=state.plan_hash,
             changed=changed,
             machines={} if changed else state.machines,
+            processes=frozenset(state.processes),
         ),
     )
 

@@ -158,6 +158,8 @@ def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: 
         options.again.check(entry)
     journal = Journal(journal_path(), entry, again=options.again is not None)
     journal.mark(f"{PROCESS}{this_process()}")
+    if options.again:
+        options.again.check_alone()
     shown: Observer = options.observer or observer(
         json=options.json, plain=options.plain, verbosity=options.verbosity
     )

@@ -50,6 +50,13 @@ def unfinished(path: Path, run: str) -> Unfinished:
         raise _damaged(path, run, str(error)) from error
 
 
+def processes_of(path: Path, run: str) -> frozenset[str]:
+    """The processes that carried out a run so far. Raises NbopsError as `unfinished`."""
+    with closing(open_database(path)) as database:
+        found = database.execute("SELECT name FROM marks WHERE run=?", (run,)).fetchall()
+    return frozenset(name.removeprefix(PROCESS) for (name,) in found if name.startswith(PROCESS))
+
+
 def _read(database: sqlite3.Connection, run: str) -> Unfinished:
     def rows(sql: str) -> list[Any]:
         return database.execute(sql, (run,)).fetchall()

@@ -4,6 +4,7 @@ ends as if nothing had been."""
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,18 @@ def test_some_points(undisturbed: Undisturbed) -> None:
 def test_every_point(undisturbed: Undisturbed) -> None:
     chosen = points(undisturbed.points, wanted(0))
     Tally("every point").take(iter(chosen), undisturbed.check)
+
+
+def test_two_that_go_on_with_the_same_run_do_nothing_twice(
+    undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    made = desk(tmp_path / "two")
+    assert killed(made.begin(undisturbed.points // 3)[0])
+    with ThreadPoolExecutor(2) as workers:
+        both = [workers.submit(made.nbops, "resume") for _ in range(2)]
+        ends = [one.result() for one in both]
+    if all(code for code, _ in ends):
+        ends.append(made.nbops("resume"))
+    assert sum(code == 0 for code, _ in ends) == 1, ends
+    assert all(code in {0, 2, 5} for code, _ in ends), ends
+    assert (made.log(), made.state()) == (undisturbed.log, undisturbed.state)
