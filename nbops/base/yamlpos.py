@@ -147,7 +147,7 @@ def _check_depth(text: str, file: str) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                mark = event.start_mark
+                mark: Any = event.start_mark
                 place = Place(file, mark.line + 1, mark.column + 1)
                 raise UsageError("nested too deeply", place=place)
         elif isinstance(event, yaml.CollectionEndEvent):

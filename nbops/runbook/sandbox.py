@@ -22,6 +22,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from jinja2.utils import Cycler, Joiner, Namespace, missing
 
 from nbops.base.secret import Secret
+from nbops.runbook.bounds import check_call, check_operator
 from nbops.runbook.guard import guarded_filters, guarded_tests, withheld
 from nbops.runbook.values import (
     MapView,
@@ -192,6 +193,7 @@ class RunbookEnvironment(SandboxedEnvironment):
             right = list(right) if isinstance(right, SeqView) else right
             return (left if isinstance(left, tuple) else list(left)) + right
         (a, secret), (b, too) = take(left), take(right)
+        check_operator(operator, a, b)
         result = withheld(secret or too, lambda: self.binop_table[operator](a, b))
         return mark(result) if secret or too else result
 
@@ -260,6 +262,9 @@ class RunbookEnvironment(SandboxedEnvironment):
             for key, value in kwargs.items()
         }
         secret = any(found for _, found in [*given, *named.values()])
+        words = (value for value, _ in (*given, *named.values()))
+        text = getattr(getattr(__obj, "__wrapped__", __obj), "__self__", None)  # of `format`
+        check_call(getattr(__obj, "__name__", ""), text, words)
         call = functools.partial(
             super().call,
             __context,

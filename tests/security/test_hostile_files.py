@@ -79,6 +79,29 @@ def test_no_expression_reaches_python(folder: Path, text: str) -> None:
         Templar((folder,)).render(text, {})
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ 'a' * 10**9 }}",
+        "{{ 10**9 * 'a' }}",
+        "{{ [0] * 10**9 }}",
+        "{{ 9**(9**9) }}",
+        "{{ (2**1000000)**1000000 }}",
+        "{{ '%1000000000d' % 1 }}",
+        "{{ '%*d' % (1000000000, 1) }}",
+        "{{ '{:>1000000000}'.format(1) }}",
+        "{{ '{:>{}}'.format(1, 1000000000) }}",
+        "{{ 'x'.center(1000000000) }}",
+        "{{ 'x'.zfill(1000000000) }}",
+        "{{ ('a' * 1000000).replace('a', 'b' * 10000) }}",
+        "{{ range(10**9) | list }}",
+    ],
+)
+def test_a_few_signs_do_not_fill_the_memory(folder: Path, text: str) -> None:
+    with pytest.raises(NbopsError):
+        Templar((folder,)).render(text, {})
+
+
 HOSTILE = {
     "a secret's command": """\
 all:
