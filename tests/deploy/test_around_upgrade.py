@@ -89,7 +89,7 @@ def test_a_plugin_is_enabled_on_every_node_and_is_a_release(cluster: Cluster) ->
     assert document["release"]["backup"] == document["backup"]["name"]
     code, told = switch(cluster, "enable", "map")
     assert code == 0
-    assert "enabled already" in told
+    assert "nothing changed" in told
 
 
 def test_a_plugin_that_fails_half_way_leaves_the_cluster_as_it_was(cluster: Cluster) -> None:
@@ -121,7 +121,7 @@ def test_a_backup_is_restored_under_the_release_that_runs(cluster: Cluster) -> N
 
 
 def test_hosts_that_are_down_are_named_and_the_others_shown(cluster: Cluster) -> None:
-    cluster.on("node2", "docker stop nocobase-$(ls /var/lib/nbops)")
+    cluster.on("node2", "docker ps -q | xargs docker stop")
     cluster.on("cache", "systemctl stop redis-server")
     cluster.on("db", "systemctl stop ssh.socket ssh.service || true")
     document = seen(cluster, code=1)
