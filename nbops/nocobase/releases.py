@@ -64,9 +64,14 @@ class Release:
         return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
     def facts(self) -> dict[str, Any]:
-        """What may be shown: all but what holds secrets, and a checksum of what is deployed."""
+        """What may be shown: all but what holds secrets; the hosts of its nodes, and a checksum
+        of what is deployed."""
         shown = {name: value for name, value in asdict(self).items() if name not in _SECRET}
-        return shown | {"plugins": list(self.plugins), "content": self.content}
+        return shown | {
+            "plugins": list(self.plugins),
+            "hosts": list(self.nodes),
+            "content": self.content,
+        }
 
 
 def read_release(text: str) -> Release:
