@@ -64,9 +64,10 @@ def balancer_addresses(cluster: Cluster) -> list[str]:
     public = str(part.get("address") or "")
     if public and "://" not in public:
         public = f"http://{public}"
-    port = int(part.get("port") or 80)
-    at = "" if port == 80 else f":{port}"
-    hosts = [f"http://{bracket(host.address)}{at}" for host in cluster.group("balancer")]
+    scheme, usual = ("https", 443) if part.get("tls") else ("http", 80)
+    port = int(part.get("port") or usual)
+    at = "" if port == usual else f":{port}"
+    hosts = [f"{scheme}://{bracket(host.address)}{at}" for host in cluster.group("balancer")]
     return list(dict.fromkeys([*([public.rstrip("/")] if public else []), *hosts]))
 
 
