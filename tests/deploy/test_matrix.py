@@ -29,10 +29,9 @@ pytestmark = pytest.mark.lab
 
 QUICK = [
     Row(
-        "mixed-mariadb-separate-two-haproxy-tls",
+        "mixed-mariadb-separate-two-haproxy",
         "--nodes 2 --runtime mixed --database mariadb --redis separate"
         " --balancer haproxy --balancers 2",
-        (tls,),
     ),
     Row(
         "compose-postgres-nginx-instances-worker-logins-jump",
@@ -52,9 +51,9 @@ SLOW = [
         (own_balancer,),
     ),
     Row(
-        "compose-mariadb-haproxy-worker",
+        "compose-mariadb-haproxy-tls-worker",
         "--nodes 3 --database mariadb --balancer haproxy",
-        (on_host("node3", worker_mode="*"), in_each("balancer", sticky=True)),
+        (tls, on_host("node3", worker_mode="*"), in_each("balancer", sticky=True)),
     ),
     Row(
         "mixed-mariadb-logins-jump",
