@@ -19,8 +19,8 @@ class Batch:
     `failed` are those whose failure nothing took back (and those that another's failure
     ended), `unreachable` those that are left alone from then on, `removed` what
     `ansible_play_hosts` has no more (a host is in it once for each failure that was not
-    rescued). `broken` ends the run after this play, `over` ends it well at once, `ended` the
-    play's further batches.
+    rescued). `broken` ends the run after this play, `over` ends it well at once and says why,
+    `ended` ends the play's further batches.
     """
 
     hosts: tuple[str, ...]
@@ -32,7 +32,7 @@ class Batch:
     removed: list[str] = field(default_factory=list)
     cursors: dict[str, Cursor] = field(default_factory=dict)
     broken: bool = False
-    over: bool = False
+    over: str = ""
     ended: bool = False
 
     def begin(self, items: Sequence[Item], facts: Step | None = None) -> None:

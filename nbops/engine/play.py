@@ -44,6 +44,7 @@ class Player:
     choice: Choice = field(default_factory=Choice)
     phase: str = ""
     started: bool = True
+    over: str = ""
     lost: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     unreachable: set[str] = field(default_factory=set)
@@ -71,6 +72,7 @@ class Player:
         for members in self._batches(play, ordered(hosts, play.order), variables):
             batch = self._go_through(play, members, variables)
             if batch.over:
+                self.over = batch.over
                 return False
             if batch.ended:
                 break

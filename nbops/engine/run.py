@@ -110,6 +110,7 @@ class Run:
     serving: Callable[[Hosts, bool], str] = lambda _states, _sealed: ""
     lock: ClusterLock | None = None
     _open: bool = False
+    _over: str = ""
 
     def execute(self) -> RunReport:
         """Carry it out. Never raises an NbopsError: the report holds it."""
@@ -137,7 +138,7 @@ class Run:
                 error, code = self._with_way_on(caught), caught.exit_code
         seconds = time.monotonic() - started
         recap = states.recap()
-        message = str(error) if error else _ending(code, recap)
+        message = str(error) if error else _ending(code, recap, self._over)
         shown = 0 if aborting and isinstance(error, RolledBack) else code
         ended = RunEnded(
             run=request.run, exit_code=shown, seconds=seconds, recap=recap, message=message
@@ -249,6 +250,7 @@ class Run:
         try:
             for play in self.request.runbook.plays:
                 if not player.play(play):
+                    self._over = player.over
                     break
         except Aborted:
             return f"run {self.request.run} was aborted"
@@ -303,13 +305,13 @@ class Run:
         )
 
 
-def _ending(code: int, recap: Mapping[str, Mapping[str, int]]) -> str:
-    """How a run that nothing broke off ended, in a line."""
+def _ending(code: int, recap: Mapping[str, Mapping[str, int]], over: str) -> str:
+    """What is to be said of how a run ended that nothing broke off: `over` tells why it had
+    nothing more to do."""
     lost = [host for host, one in recap.items() if one["failed"] or one["unreachable"]]
     if code:
         return f"failed on {', '.join(lost)}" if lost else "failed"
-    changed = sum(1 for one in recap.values() if one["changed"])
-    return f"done: {len(recap)} hosts, {changed} of them changed" if recap else "nothing to do"
+    return over
 
 
 @contextmanager

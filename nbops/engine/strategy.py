@@ -317,7 +317,7 @@ class Linear:
                     self.undo.seal()
                 elif isinstance(directive, EndRun):
                     self.batch.end(self.batch.left)
-                    self.batch.ended = self.batch.over = True
+                    self.batch.ended, self.batch.over = True, directive.why
                 elif isinstance(directive, Meta):
                     self._meta(one.host, directive.what)
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from ipaddress import IPv4Network
 
-from nbops.base.errors import LabError
+from nbops.base.errors import LabError, UsageError
 from nbops.base.yamlpos import did_you_mean
 
 # Set aside for tests of network equipment (RFC 2544): routed nowhere.
@@ -168,9 +168,9 @@ class Wish:
 
 
 def check_name(name: str) -> str:
-    """`name` if a lab can bear it; LabError if not."""
+    """`name` if a lab can bear it; UsageError if not."""
     if not _NAME.fullmatch(name):
-        raise LabError(
+        raise UsageError(
             f"a lab cannot be called {name!r}",
             hint="up to 31 lower-case letters, digits and dashes, a letter first: `--name trial-2`",
         )
@@ -178,19 +178,19 @@ def check_name(name: str) -> str:
 
 
 def wanted_shape(wish: Wish, standing: Shape = Shape()) -> Shape:
-    """The shape that a wish makes of the one that stands. LabError when it makes no sense."""
+    """The shape that a wish makes of the one that stands. UsageError when it makes no sense."""
     asked = {name: value for name, value in asdict(wish).items() if value is not None}
     for name, kind in _CHOICES.items():
         if name in asked:
             asked[name] = _choice(name, kind, asked[name])
     shape = replace(standing, **asked)
     if not 1 <= shape.nodes <= MOST_NODES:
-        raise LabError(
+        raise UsageError(
             f"a lab cannot have {_count(shape.nodes, 'node')}",
             hint=f"from 1 to {MOST_NODES}; NocoBase allows no more in a cluster",
         )
     if not 1 <= shape.balancers <= MOST_BALANCERS:
-        raise LabError(
+        raise UsageError(
             f"a lab cannot have {_count(shape.balancers, 'balancer')}",
             hint=f"from 1 to {MOST_BALANCERS}",
         )
@@ -224,7 +224,7 @@ def _choice(name: str, kind: type[StrEnum], value: str) -> StrEnum:
         return kind(value)
     except ValueError:
         choices = " or ".join(f"`{each}`" for each in kind)
-        raise LabError(f"there is no {name} {value!r} for a lab", hint=choices) from None
+        raise UsageError(f"there is no {name} {value!r} for a lab", hint=choices) from None
 
 
 def _count(number: int, what: str) -> str:

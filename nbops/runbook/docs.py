@@ -206,7 +206,7 @@ In `runbooks/` beside the inventory:
 |---|---|
 | `NAME.yml` | is run by `nbops run NAME`; replaces the runbook of that name that comes with nbops |
 | a file that ours imports or includes (`verify.yml`) | replaces that part of ours |
-| `hooks/before-NAME.yml`, `hooks/after-NAME.yml` | played before and after `NAME`, in the same run |
+| `hooks/before-NAME.yml`, `hooks/after-NAME.yml` | played before and after `NAME`, in its run |
 
 A hook is an ordinary runbook: plays with `hosts` and `tasks`. Its files stand beside it, in
 `hooks/files/`, `hooks/templates/`, or (what it imports and includes) in `runbooks/`. When a

@@ -9,6 +9,7 @@ import pytest
 from nbops.base.errors import LabError
 from nbops.lab import lab as real
 from nbops.lab.events import LabStep
+from nbops.lab.layout import Wish
 from tests.cli.cli_told import Nbops
 
 
@@ -20,8 +21,8 @@ class FakeLab:
     def __init__(self, name: str, emit: Any) -> None:
         self.name, self._emit = name, emit
 
-    def up(self, nodes: int, app: str) -> Path:
-        self.asked.append((f"up {self.name}", (nodes, app)))
+    def up(self, wish: Wish) -> Path:
+        self.asked.append((f"up {self.name}", wish))
         self._emit(LabStep(name="node1", message="ready", seconds=1.5))
         return Path("/labs") / self.name / "inventory.yml"
 
@@ -47,7 +48,7 @@ def test_up_ends_with_the_path_of_the_inventory(nbops: Nbops, asked: list[Any]) 
     told = nbops("lab", "up", "--name", "trial", "--nodes", "2", "--app", "sample")
     assert told.code == 0
     assert told.out.splitlines() == ["node1: ready (1.5 s)", "/labs/trial/inventory.yml"]
-    assert asked == [("up trial", (2, "sample"))]
+    assert asked == [("up trial", Wish(nodes=2, app="sample"))]
 
 
 def test_up_as_json_ends_with_an_object_that_names_it(nbops: Nbops) -> None:
@@ -55,9 +56,9 @@ def test_up_as_json_ends_with_an_object_that_names_it(nbops: Nbops) -> None:
     assert json.loads(rows[-1])["inventory"] == "/labs/lab/inventory.yml"
 
 
-def test_without_options_it_is_three_nodes_of_nocobase(nbops: Nbops, asked: list[Any]) -> None:
+def test_without_options_it_is_what_labs_usually_are(nbops: Nbops, asked: list[Any]) -> None:
     nbops("lab", "up")
-    assert asked == [("up lab", (3, "nocobase"))]
+    assert asked == [("up lab", Wish())]
 
 
 def test_down_takes_one_lab_or_all(nbops: Nbops, asked: list[Any]) -> None:

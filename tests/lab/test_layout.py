@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbops.base.errors import LabError
+from nbops.base.errors import LabError, UsageError
 from nbops.lab.layout import (
     MOST_BALANCERS,
     RANGE,
@@ -97,7 +97,7 @@ def test_ordinary_names_are_taken(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "2nd", "-x", "Lab", "a b", "a/../b", "a" * 32, "lab\n", "é"])
 def test_other_names_are_refused_with_an_example(name: str) -> None:
-    with pytest.raises(LabError) as caught:
+    with pytest.raises(UsageError) as caught:
         check_name(name)
     assert "--name" in (caught.value.problems[0].hint or "")
 
@@ -116,7 +116,7 @@ def test_other_names_are_refused_with_an_example(name: str) -> None:
     ],
 )
 def test_a_shape_that_makes_no_sense_is_refused_with_what_there_is(wish: Wish) -> None:
-    with pytest.raises(LabError) as caught:
+    with pytest.raises(UsageError) as caught:
         wanted_shape(wish)
     assert caught.value.problems[0].hint
 

@@ -132,7 +132,10 @@ all:
       version: 2.2.15
       database: {host: db.example.com, password: {env: DB}}
       secrets: {app_key: {env: A}, aes_key: {env: B}}
-      balancer: {kind: external, address: "http://a.example", commands: {maintenance: "true", traffic: [./t, x]}}
+      balancer:
+        kind: external
+        address: "http://a.example"
+        commands: {maintenance: "true", traffic: [./t, x]}
 """
     ).common
     assert settings.image == "nocobase/nocobase"

@@ -11,11 +11,10 @@ import pytest
 from nbops.base.command import Command
 from nbops.base.errors import (
     ActionFailed,
-    ConnectionLost,
-    JobLost,
     DeadlineExceeded,
     FenceRefused,
     Interrupted,
+    JobLost,
 )
 from nbops.base.retry import Stop
 from nbops.base.secret import Secret
