@@ -66,9 +66,32 @@ def call_script(patience: int = PATIENCE) -> str:
     )
 
 
-def call_config(url: str, *, headers: Mapping[str, str] | None = None, body: Any = None) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Whom a request is for, beyond what its URL says: `connect` is where to connect to, `pin`
+    the digest of the only public key that is accepted there (base64 of SHA-256), whoever
+    signed its certificate."""
+
+    connect: str = ""
+    pin: str = ""
+
+
+AS_NAMED = Peer()
+
+
+def call_config(
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    body: Any = None,
+    peer: Peer = AS_NAMED,
+) -> bytes:
     """A request as curl reads it from a configuration; `body` goes as JSON by POST."""
     lines = [f"url = {_quoted(url)}"]
+    if peer.connect:
+        lines.append(f"connect-to = {_quoted(f'::{peer.connect}')}")
+    if peer.pin:
+        lines += ["insecure", f"pinnedpubkey = {_quoted(f'sha256//{peer.pin}')}"]
     if body is not None:
         lines += ['header = "Content-Type: application/json"', f"data-raw = {_quoted(_json(body))}"]
     lines += [f"header = {_quoted(f'{name}: {value}')}" for name, value in (headers or {}).items()]

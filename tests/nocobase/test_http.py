@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from nbops.nocobase.http import (
     Answer,
+    Peer,
     ask_script,
     call_config,
     call_script,
@@ -79,3 +80,13 @@ def test_any_password_arrives_as_it_is(base: str, password: str) -> None:
     config = call_config(f"{base}/x", headers={"Authorization": "Bearer t"}, body={"p": password})
     answer = read_answer(shell(call_script(), config))
     assert answer.data() == {"body": {"p": password}, "token": "Bearer t"}
+
+
+def test_a_request_can_be_for_a_server_that_has_a_certain_key_and_nobody_else() -> None:
+    text = call_config("https://noco.example/x", peer=Peer("198.18.0.3:443", "aGFzaA==")).decode()
+    assert 'connect-to = "::198.18.0.3:443"\n' in text
+    assert 'insecure\npinnedpubkey = "sha256//aGFzaA=="\n' in text
+
+
+def test_without_a_key_the_certificate_is_judged_as_usual() -> None:
+    assert "insecure" not in call_config("https://noco.example/x").decode()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -57,6 +59,15 @@ def check_pair(certificate: str, key: Secret) -> None:
             "balancer.tls: the key is not that of the certificate",
             hint="in a file with a chain, the server's own certificate comes first",
         )
+
+
+def pin_of(certificate: str) -> str:
+    """The digest of a certificate's public key, as curl's `pinnedpubkey` has it."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    key = _first(certificate).public_key()
+    public = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(hashlib.sha256(public).digest()).decode()
 
 
 def expiry_warnings(certificate: str, now: datetime | None = None) -> tuple[str, ...]:

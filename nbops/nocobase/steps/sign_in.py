@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from nbops.actions.api import ActionContext, Result
 from nbops.base.command import Effect
 from nbops.nocobase.account import call, read_token, reason, sign_in
+from nbops.nocobase.balancers.ask import Door, doors
+from nbops.nocobase.balancers.tls import pin_of, read_tls
 from nbops.nocobase.cluster import Cluster, bracket, cluster_of
 from nbops.nocobase.health import HEALTH_PATH
-from nbops.nocobase.http import Answer
+from nbops.nocobase.http import Answer, Peer
 from nbops.runbook.spec import ActionSpec, NoArgs
 
 _CHECK = "/api/auth:check"
@@ -39,11 +42,14 @@ class SignIn:
         account: Mapping[str, Any] = cluster.part("verify").get("account") or {}
         if not account:
             return _only_look(ctx, addresses, facts)
-        for base in addresses:
-            said = sign_in(ctx, base, account)
+        pin = _pin(cluster, ctx)
+        for door in doors(cluster):
+            base = door.url
+            said = _signed_in(ctx, door, account, pin)
             token = read_token(said)
             if not token:
-                return Result(failed=True, msg=f"sign-in at {base} failed: {reason(said)}")
+                where = f"{base} ({door.name})" if door.connect else base
+                return Result(failed=True, msg=f"sign-in at {where} failed: {reason(said)}")
             for app in cluster.endpoints:
                 answer = call(ctx, app.there + _CHECK, token=token)
                 if not knows_user(answer):
@@ -56,6 +62,26 @@ class SignIn:
             values={"address": facts["nocobase_address"], "nodes": nodes},
             facts=facts,
         )
+
+
+def _pin(cluster: Cluster, ctx: ActionContext) -> str:
+    """The key that the balancers have by the inventory; empty without TLS."""
+    tls = cluster.part("balancer").get("tls")
+    if not tls:
+        return ""
+    return pin_of(read_tls(Path(str(ctx.vars["inventory_dir"])), tls).certificate)
+
+
+def _signed_in(ctx: ActionContext, door: Door, account: Mapping[str, Any], pin: str) -> Answer:
+    """The answer to a sign-in. A balancer of ours must have the key that it was given, whoever
+    signed its certificate; at the public address another one may stand before it, with a
+    certificate that is known everywhere."""
+    if door.connect:
+        return sign_in(ctx, door.url, account, Peer(door.connect, pin))
+    said = sign_in(ctx, door.url, account)
+    if not said.status and pin and door.url.startswith("https://"):
+        said = sign_in(ctx, door.url, account, Peer(pin=pin))
+    return said
 
 
 def balancer_addresses(cluster: Cluster) -> list[str]:
