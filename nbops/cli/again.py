@@ -158,6 +158,7 @@ def _options(
         effects=state.open_effects,
         compensated=state.compensated,
         undoing=state.undoing,
+        retries=dict(state.retries),
         aborting=aborting and not state.undoing,
     )
     return RunOptions(

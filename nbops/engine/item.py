@@ -57,7 +57,7 @@ class Item:
         self._delegate = ""
         self._attempt = 1
         self._attempts = 1
-        self._again = 0
+        self._again = call.parts.past.tries(call.task.path, call.host, call.pass_number)
 
     def run(self) -> StepResult:
         """Do it. Raises only what ends the whole run."""
@@ -130,7 +130,7 @@ class Item:
         no_further = parts.past.aborting or parts.past.undoing
         steps = parts.past.open_effects(call.place, call.host)
         if steps:
-            self._again = len(steps)
+            before, self._again = self._again, self._again + len(steps)
             known = settle(
                 steps,
                 parts.connections.session(self._delegate or call.host),
@@ -141,7 +141,7 @@ class Item:
                 say=self._progress,
             )
             if known:
-                self._again = 0
+                self._again = before
             elif not action.spec.repeatable:
                 raise unknown(self._delegate or call.host)
         done = parts.past.done(call.task.path, call.host, call.pass_number)

@@ -38,6 +38,13 @@ class Past(Protocol):
         back had begun.
         """
 
+    def try_anew(self, path: str, host: str, number: int) -> int:
+        """Count one more try of a task whose kept failure is not taken over; 0 when it has
+        none."""
+
+    def tries(self, path: str, host: str, number: int) -> int:
+        """How often a task was tried anew: each try has effects of its own."""
+
     def done(self, path: str, host: str, number: int) -> bool:
         """Whether a task came to its end on a host, whether or not its outcome was kept."""
 
@@ -62,6 +69,16 @@ class NoPast:
         """None: everything has to be done."""
         del path, host, number, final
         return None
+
+    def try_anew(self, path: str, host: str, number: int) -> int:
+        """There is no failure."""
+        del path, host, number
+        return 0
+
+    def tries(self, path: str, host: str, number: int) -> int:
+        """None."""
+        del path, host, number
+        return 0
 
     def done(self, path: str, host: str, number: int) -> bool:
         """Nothing was."""
@@ -89,6 +106,7 @@ class Interruption:
     compensated: frozenset[int] = frozenset()
     undoing: bool = False
     aborting: bool = False
+    retries: dict[tuple[str, str, int], int] = field(default_factory=dict)
 
     def of_the_way_back(self) -> Interruption:
         """See `Past`."""
@@ -104,6 +122,18 @@ class Interruption:
         if lost and final and not self.undoing and not self.aborting:
             return None
         return found
+
+    def try_anew(self, path: str, host: str, number: int) -> int:
+        """See `Past`."""
+        place = (path, host, number)
+        if place not in self.outcomes:
+            return 0
+        self.retries[place] = self.retries.get(place, 0) + 1
+        return self.retries[place]
+
+    def tries(self, path: str, host: str, number: int) -> int:
+        """See `Past`."""
+        return self.retries.get((path, host, number), 0)
 
     def done(self, path: str, host: str, number: int) -> bool:
         """See `Past`."""

@@ -26,6 +26,7 @@ def run_task(call: Call) -> TaskOutcome:
     """
     kept = call.recalled()
     if kept is None:
+        call.try_anew()
         kept = _done(call)
         call.keep(kept)
     return kept

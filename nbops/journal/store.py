@@ -27,6 +27,7 @@ from nbops.base.secret import Secret
 from nbops.journal.schema import FORMAT, STEPS
 
 PROCESS, MACHINE = "process ", "machine "  # what marks begin with that name one
+RETRY = "retry "
 _BUSY_MS = 10_000
 _WRITE_DEADLINE = 60.0
 
@@ -201,6 +202,14 @@ class Journal:
             "INSERT OR REPLACE INTO outcomes (run, path, host, pass, outcome) VALUES (?,?,?,?,?)",
             (self.run, path, host, pass_number, as_json(document)),
         )
+
+    def retried(self, path: str, host: str, pass_number: int, count: int) -> None:
+        """Note, on disk, that a failed task is tried anew, for the `count`th time."""
+        self._put(
+            "DELETE FROM outcomes WHERE run=? AND path=? AND host=? AND pass=?",
+            (self.run, path, host, pass_number),
+        )
+        self.mark(f"{RETRY}{count} {pass_number} {path} {host}")
 
     def note_compensation(self, path: str, host: str, masked_variables: Any) -> int:
         """Note, on disk, what would undo a step that is about to begin; gives its number."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nbops.base.errors import NbopsError
-from nbops.journal.store import MACHINE, PROCESS, open_database
+from nbops.journal.store import MACHINE, PROCESS, RETRY, open_database
 
 Place = tuple[str, str, int]
 
@@ -25,7 +25,7 @@ class Unfinished:
     effects that were begun and have no recorded end; `compensated` the numbers of what has
     been undone. `undoing` tells that the way back had begun, `sealed` that users work with
     what was done. `processes` are those that carried it out, `machines` the machine ids of the
-    hosts that it met.
+    hosts that it met, `retries` how often a failed task was tried anew.
     """
 
     run: str
@@ -39,6 +39,7 @@ class Unfinished:
     sealed: bool = False
     processes: tuple[str, ...] = ()
     machines: Mapping[str, str] = field(default_factory=dict)
+    retries: Mapping[Place, int] = field(default_factory=dict)
 
 
 def unfinished(path: Path, run: str) -> Unfinished:
@@ -82,6 +83,7 @@ def _read(database: sqlite3.Connection, run: str) -> Unfinished:
         sealed="sealed" in marks,
         processes=tuple(mark.removeprefix(PROCESS) for mark in marks if mark.startswith(PROCESS)),
         machines=_machines(marks),
+        retries=_retries(marks),
     )
 
 
@@ -91,6 +93,16 @@ def _damaged(path: Path, run: str, why: str) -> NbopsError:
         hint=f"what run {run} did cannot be told from it any more; `nbops lock break {run}`,"
         " then `nbops rollback` or `nbops deploy` go by what the hosts know",
     )
+
+
+def _retries(marks: list[str]) -> dict[Place, int]:
+    found: dict[Place, int] = {}
+    for mark in marks:
+        if mark.startswith(RETRY):
+            count, number, path, host = mark.removeprefix(RETRY).split(" ", 3)
+            place = (path, host, int(number))
+            found[place] = max(found.get(place, 0), int(count))
+    return found
 
 
 def _machines(marks: list[str]) -> dict[str, str]:

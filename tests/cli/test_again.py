@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -210,3 +211,23 @@ def test_a_run_that_came_to_its_end_is_not_resumed(desk: Desk) -> None:
     code, out = ended(desk.nbops("resume"))
     assert code == 2
     assert "no run from this computer was interrupted" in out
+
+
+def test_what_failed_before_a_stop_is_done_anew_and_what_went_well_is_not(desk: Desk) -> None:
+    desk.killed_while_slow()
+    (desk.folder / "wish").write_text("fail")
+    desk.let_go()
+    journal = desk.folder / "nbops" / "journal.db"
+    resumed = desk.nbops("resume")
+    desk.wait_for("undo last a", "undo last b")
+    resumed.kill()
+    resumed.communicate(timeout=60)
+    with sqlite3.connect(journal) as database:  # as if it had stopped there, as `on_failure` says
+        database.execute("DELETE FROM marks WHERE name='undoing'")
+    database.close()
+    (desk.folder / "wish").write_text("go well")
+    code, out = ended(desk.nbops("resume"))
+    assert code == 0, out
+    counts = Counter(desk.log())
+    assert counts["last a said a was here"] == counts["last b said b was here"] == 2
+    assert counts["end a"] == counts["first a"] == 1
