@@ -103,7 +103,10 @@ def test_all_that_nbops_sets_is_closed_to_the_users_own_variables() -> None:
     every = plain(
         Start(install=True, skip_upgrade=True),
         runtime={"worker_mode": "!", "cluster_mode": 2},
-        plugins={"package_service": {"url": "u", "username": "n", "password": Secret("p")}},
+        plugins={
+            "package_service": {"url": "u", "username": "n", "password": Secret("p")},
+            "packages": [{"mark": "m"}],
+        },
     )
     assert set(every) == set(RESERVED)
 

@@ -32,6 +32,10 @@ VOLATILE = frozenset(
         "start", "end", "stop", "delta", "atime", "mtime", "ctime", "inode", "dev", "invocation",
         "diff", "warnings", "deprecations", "exception", "version", "cache_update_time", "elapsed",
         "date", "last_modified", "backup_file", "_ansible_no_log",
+        # Facts of the moment, of the connection, or in no certain order.
+        "ansible_date_time", "ansible_memfree_mb", "ansible_uptime_seconds", "ansible_interfaces",
+        "ansible_all_ipv4_addresses", "ansible_all_ipv6_addresses", "SSH_CONNECTION", "SSH_CLIENT",
+        "ansible_fqdn",  # `hostname -f` here, the resolver's first name for the address there
     }
 )  # fmt: skip
 # Where each tool keeps what is on its way to its place.

@@ -135,9 +135,12 @@ def test_the_example_of_every_action_is_valid_and_loads(shipped: Any, write: Wri
 @pytest.mark.parametrize("path", sorted(RUNBOOKS.rglob("*.yml")), ids=lambda path: path.name)
 def test_the_shipped_runbooks_are_valid(path: Path, shipped: Any) -> None:
     data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert not [fault.message for fault in shipped.iter_errors(data)]
-    runbook = load_runbook(path, wire.catalog())
-    assert not lint(runbook, wire.catalog())
+    plays = all("hosts" in one or "import_playbook" in one for one in data)
+    whole = data if plays else [{"hosts": "a", "tasks": data}]
+    assert not [fault.message for fault in shipped.iter_errors(whole)]
+    if plays:
+        runbook = load_runbook(path, wire.catalog())
+        assert not lint(runbook, wire.catalog())
 
 
 def test_every_reference_leads_somewhere() -> None:

@@ -48,7 +48,7 @@ def test_the_manifest_names_the_configuration_by_its_digest(
 
 def test_the_manifest_lists_the_layers_from_the_bottom_up(images: tuple[StoredImage, ...]) -> None:
     manifest = json.loads(images[1].manifest)
-    names = ["base", "sample", "sample-2.2.16"]
+    names = ["base", "sample-modules", "sample", "sample-2.2.16"]
     assert [la["digest"] for la in manifest["layers"]] == [f"sha256:{HASH[n]}" for n in names]
     assert {la["mediaType"] for la in manifest["layers"]} == {oci.LAYER_TYPE}
 
