@@ -28,7 +28,7 @@ docker ps -a --format '{{.Names}} {{.Image}} {{.State}}' | sort
 docker ps -q | xargs -r docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' | sort
 """
 _OF_EACH = """\
-ls -A ~/.nbops 2>/dev/null; ls -A /var/tmp | grep nbops; ls -A /var/lib/nbops/*
+ls -A ~/.nbops 2>/dev/null; ls -A /var/tmp | grep nbops; ls -A /var/lib/nbops/* | grep -v -x logs
 sed -n 2p /var/lib/nbops/*/lock
 grep -l -s -a NBOPS_JOB= /proc/[0-9]*/environ | wc -l
 """
