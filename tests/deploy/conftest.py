@@ -8,7 +8,7 @@ from tests.deploy.cluster import Cluster, new_cluster
 from tests.deploy.upgrading import OLD, Upgrading
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three machines for the sample app."""
     yield from _standing(tmp_path_factory, "sample")
