@@ -29,17 +29,17 @@ pytestmark = pytest.mark.lab
 
 QUICK = [
     Row(
+        "mixed-mariadb-separate-two-haproxy",
+        "--nodes 2 --runtime mixed --database mariadb --redis separate"
+        " --balancer haproxy --balancers 2",
+    ),
+    Row(
         "compose-postgres-nginx-instances-worker-logins-jump",
         "--nodes 3",
         (on_host("node2", instances=2), on_host("node3", worker_mode="*"), other_logins),
     ),
 ]
 SLOW = [
-    Row(
-        "mixed-mariadb-separate-two-haproxy",
-        "--nodes 2 --runtime mixed --database mariadb --redis separate"
-        " --balancer haproxy --balancers 2",
-    ),
     Row(
         "pm2-mariadb-two-nginx-tls",
         "--nodes 2 --runtime pm2 --database mariadb --balancers 2",
