@@ -56,7 +56,6 @@ def test_no_node_started_before_the_first_one_had_installed_its_plugins(deployed
         assert installed < serving < began
 
 
-@pytest.mark.series
 def test_the_adapters_are_loaded_and_every_node_listens(deployed: Cluster) -> None:
     for node in NODES:
         assert "adapter is not exist" not in container_log(deployed, node)
