@@ -238,8 +238,10 @@ def expected_plugins(cluster: Cluster, node: Member) -> tuple[str, ...]:
 
 
 def environment_fingerprint(cluster: Cluster) -> str:
-    """Tells the cluster's environment apart from others; the same for all nodes."""
-    return fingerprint(node_environment(cluster, cluster.nodes[0], FURTHER))
+    """Tells the cluster's environment apart from others; the same for all nodes. The database
+    in use is left out: a release names it by itself, and a restore may change it."""
+    env = node_environment(cluster, cluster.nodes[0], FURTHER)
+    return fingerprint({name: env[name] for name in env if name != "DB_DATABASE"})
 
 
 def node_files(cluster: Cluster, node: Member) -> dict[str, str]:
