@@ -37,7 +37,7 @@ from nbops.nocobase.steps.sign_in import SignIn
 from nbops.nocobase.steps.start import StartNode
 from nbops.nocobase.steps.stop import Autostart, StopNode
 from nbops.nocobase.steps.storage import ProveStorage
-from nbops.nocobase.steps.swap import DatabaseDrop, DatabaseKept, DatabaseSwap
+from nbops.nocobase.steps.swap import DatabaseDrop, DatabaseKept, DatabaseOpen, DatabaseSwap
 from nbops.nocobase.steps.verify import Verify
 from nbops.nocobase.steps.wait import WaitNode
 
@@ -58,6 +58,7 @@ NOCOBASE_ACTIONS: Sequence[Action[Any]] = (
     DatabaseRestore(),
     RestoreFiles(),
     DatabaseSwap(),
+    DatabaseOpen(),
     DatabaseKept(),
     DatabaseDrop(),
     RedisServer(),

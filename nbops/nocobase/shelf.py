@@ -65,6 +65,27 @@ def read_listing(output: str, where: str) -> list[Manifest]:
     return found
 
 
+def manifest_of(shelf: Shelf, name: str, what: str, ctx: Asks) -> Manifest | None:
+    """The manifest of one part of one backup; None when it is not on this host. Those of other
+    backups are not read: a damaged one must not block the way back to this one.
+
+    Raises ActionFailed when it cannot be read or is none.
+    """
+    path = f"{shelf.of(name, what)}/{MANIFEST}"
+    outcome = ctx.probe(f"[ ! -e {quote(path)} ] || cat {quote(path)}")
+    if not outcome.ok:
+        raise ActionFailed(f"cannot read {path} on {ctx.host}: {outcome.err.strip()}")
+    if not outcome.out:
+        return None
+    try:
+        return read_manifest(outcome.out)
+    except ValueError as error:
+        raise ActionFailed(
+            f"{path} on {ctx.host} is no manifest of a backup: {error}",
+            hint="take another backup (`nbops backups`)",
+        ) from error
+
+
 def sealed(shelf: Shelf, manifest: Manifest, ctx: ActionContext) -> None:
     """Write the manifest beside the files, and give the whole its name by one rename.
 

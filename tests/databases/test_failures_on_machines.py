@@ -138,3 +138,48 @@ def test_sessions_that_come_again_and_again_do_not_stop_a_swap(bench: Bench) -> 
         bench.machines.on("node1", "rm -f /tmp/looping")
     assert bench.sql("nocobase", "SELECT count(*) FROM notes") == "2000"
     bench.fresh()
+
+
+def test_a_swap_that_was_cut_short_goes_on_and_leaves_no_database_closed(bench: Bench) -> None:
+    if bench.kind != "postgres":
+        pytest.skip("MariaDB's databases are not renamed")
+    name = bench.backup()["name"]
+    closing = (
+        "SELECT format('ALTER DATABASE %I ALLOW_CONNECTIONS false', datname) FROM pg_database"
+        " WHERE datname LIKE 'nocobase%' OR datname LIKE 'shop%' \\gexec"
+    )
+    cut_short = {
+        "shell": "cd / && runuser -u postgres -- psql -Xq -d postgres",
+        "args": {"stdin": closing},
+    }
+    ends = bench.run({"database_restore": name}, cut_short, {"database_swap": name})
+    assert ends[-1]["status"] == "changed"
+    assert bench.sql("nocobase", "SELECT count(*) FROM notes") == "2000"
+    assert bench.sql("", "SELECT count(*) FROM pg_database WHERE NOT datallowconn") == "1"
+    ends = bench.run({"database_open": None}, {"database_swap": {"backup": name, "state": "back"}})
+    assert ends[0]["result"]["opened"] == []
+    bench.fresh()
+
+
+def test_settings_of_an_extension_are_counted_as_they_are_dumped(bench: Bench) -> None:
+    if bench.kind != "postgres":
+        pytest.skip("MariaDB has no extensions")
+    folder = "/usr/share/postgresql/17/extension"
+    made = (
+        "CREATE TABLE zones (name text); CREATE TABLE inner_state (name text);"
+        " SELECT pg_extension_config_dump('zones', '');"
+    )
+    bench.machines.on(
+        "db",
+        f"printf \"default_version = '1'\\n\" > {folder}/places.control;"
+        f" printf %s {shlex.quote(made)} > {folder}/places--1.sql",
+    )
+    try:
+        bench.sql("nocobase", "CREATE EXTENSION places; INSERT INTO zones VALUES ('own')")
+        name = bench.backup()["name"]
+        ends = bench.run({"database_restore": name}, {"database_swap": name})
+        assert [end["status"] for end in ends] == ["changed", "changed"]
+        assert bench.sql("nocobase", "SELECT name FROM zones") == "own"
+    finally:
+        bench.fresh()
+        bench.machines.on("db", f"rm {folder}/places*")

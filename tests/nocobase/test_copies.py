@@ -19,6 +19,7 @@ from nbops.nocobase.databases.copies import (
     Server,
     Swap,
     beside,
+    left_closed,
     marked,
     read_counts,
     read_differences,
@@ -177,3 +178,25 @@ def _run_with_idle_programs(script: str, folder: Path) -> None:
         timeout=20,
         check=False,
     )
+
+
+def test_what_a_swap_left_closed_is_found_by_its_notes() -> None:
+    new, kept = beside("nocobase", "new", RUN), beside("nocobase", "kept", RUN)
+    sub = beside("shop", "new", RUN)
+    answer = (
+        f"closed\tnocobase\t\nclosed\tshop\t\nclosed\tprivate\tclosed by its owner\n"
+        f"closed\t{new}\t{marked(backup='b', new='nocobase', run=RUN)}\n"
+        f"closed\t{sub}\t{marked(backup='b', new='shop', run=RUN)}\n"
+    )
+    assert left_closed(answer, "nocobase") == sorted(["nocobase", "shop", new, sub])
+    renamed = (
+        f"closed\tnocobase\t{marked(backup='b', new='nocobase', run=RUN)}\n"
+        f"closed\t{kept}\t{marked(kept='nocobase', run=RUN)}\n"
+    )
+    assert left_closed(renamed, "nocobase") == ["nocobase", kept]
+
+
+def test_a_database_that_its_owner_closed_is_left_alone() -> None:
+    others = marked(new="other", run=RUN)
+    assert left_closed(f"closed\tnocobase\t\nclosed\tx\t{others}\n", "nocobase") == []
+    assert left_closed("", "nocobase") == []

@@ -157,6 +157,12 @@ class Copies(Protocol):
     def back_script(self, access: Access, swaps: Sequence[Swap]) -> str:
         """Undoes `swap_script`. Does nothing where there is nothing to undo."""
 
+    def closed_script(self, access: Access) -> str:
+        """Prints `closed<TAB>DATABASE<TAB>NOTE` for each database that lets nobody in."""
+
+    def open_script(self, access: Access, databases: Sequence[str]) -> str:
+        """Lets connections into these databases again."""
+
     def note_script(self, access: Access, database: str, mark: str) -> str:
         """Notes something on a database, for who looks at the server later."""
 
@@ -240,6 +246,23 @@ def _application(name: str, text: str) -> Application | None:
     own = options.get("database")
     own = own if isinstance(own, dict) else {}
     return Application(name, str(own.get("host") or ""), str(own.get("database") or name))
+
+
+def left_closed(output: str, database: str) -> list[str]:
+    """From the answer of `closed_script` those that a swap left closed which was cut short and
+    put another database in the place of `database`: all that bear the notes of that run, or are
+    named in them. What somebody else closed is not among them."""
+    notes = {row[1]: read_mark(row[2]) for row in rows(output) if row[0] == "closed"}
+    runs = {
+        note["run"]
+        for note in notes.values()
+        if "run" in note and database in {note.get("new"), note.get("kept")}
+    }
+    named: set[str] = set()
+    for name, note in notes.items():
+        if note.get("run") in runs:
+            named |= {name, str(note.get("new")), str(note.get("kept"))}
+    return sorted(named & notes.keys())
 
 
 def read_numbers(output: str) -> dict[str, int]:

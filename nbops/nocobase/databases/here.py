@@ -21,6 +21,7 @@ from nbops.nocobase.databases.copies import (
     Inside,
     Layout,
     Server,
+    left_closed,
     read_inside,
 )
 from nbops.nocobase.databases.kinds import copies
@@ -153,6 +154,22 @@ def with_login(here: DatabaseHere, put: Callable[[bytes], str]) -> DatabaseHere:
         return here
     content = here.copies.login(here.access, here.password).reveal()
     return replace(here, access=replace(here.access, login=put(content.encode())))
+
+
+def opened(here: DatabaseHere, ctx: ActionContext) -> list[str]:
+    """Lets connections in again where a swap that was cut short (the machine went down, its
+    deadline passed) still keeps them out; gives the names. Else nothing could look inside, and
+    with that no way back would be left.
+
+    Raises ActionFailed when the server does not answer.
+    """
+    script = here.copies.closed_script(here.access)
+    closed = asked(here, ctx, script, lambda out: left_closed(out, here.name))
+    if closed and not ctx.check:
+        outcome = ctx.act(here.copies.open_script(here.access, closed))
+        if not outcome.ok:
+            raise failed(f"cannot let connections into {', '.join(closed)}", outcome)
+    return closed
 
 
 def look(here: DatabaseHere, ctx: Asks) -> Seen:

@@ -240,6 +240,14 @@ SELECT concat('differs ', what), max(if(name = {literal(old)}, value, '')),
         """The present database was never touched."""
         return ":\n"
 
+    def closed_script(self, _access: Access) -> str:
+        """No swap closes any."""
+        return ":\n"
+
+    def open_script(self, _access: Access, _databases: Sequence[str]) -> str:
+        """There is nothing to open."""
+        return ":\n"
+
     def note_script(self, access: Access, database: str, mark: str) -> str:
         """Its comment; MySQL keeps none."""
         if self.kind != "mariadb":

@@ -167,6 +167,14 @@ old=$({fed(extensions, _psql(access, old))}) && new=$({fed(extensions, _psql(acc
         ]
         return _renamed(access, steps, {})
 
+    def closed_script(self, access: Access) -> str:
+        """Asked in a database that is never closed."""
+        return fed(_CLOSED_SQL, _psql(access, "postgres")) + "\n"
+
+    def open_script(self, access: Access, databases: Sequence[str]) -> str:
+        """Those that are not there are left out."""
+        return fed(_open_sql(databases, "true"), _psql(access, "postgres")) + "\n"
+
     def note_script(self, access: Access, database: str, mark: str) -> str:
         """Its comment."""
         sql = f"COMMENT ON DATABASE {identifier(database)} IS {literal(mark)};"
@@ -188,11 +196,20 @@ SELECT 'database', datname,
   FROM pg_database WHERE NOT datistemplate;
 """
 
+_CLOSED_SQL = """\
+SELECT 'closed', datname,
+       translate(coalesce(shobj_description(oid, 'pg_database'), ''), E'\\n\\r\\t', '   ')
+  FROM pg_database WHERE NOT datallowconn AND NOT datistemplate;
+"""
+
+# The tables whose data pg_dump writes down: of those that belong to an extension, its settings.
 _COUNT_SQL = """\
 SELECT format('SELECT %L, count(*) FROM ONLY %I.%I', 'rows', nspname, relname)
   FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
  WHERE relkind = 'r' AND nspname NOT IN ('pg_catalog', 'information_schema')
-   AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = c.oid AND deptype = 'e') \\gexec
+   AND nspname NOT LIKE 'pg\\_temp\\_%'
+   AND (NOT EXISTS (SELECT FROM pg_depend WHERE objid = c.oid AND deptype = 'e')
+        OR EXISTS (SELECT FROM pg_extension WHERE c.oid = ANY (extconfig))) \\gexec
 """
 
 
@@ -264,12 +281,14 @@ SELECT 'differs ' || a.what, coalesce(a.value, ''), coalesce(b.value, '')
 
 
 def _open_sql(names: Sequence[str], open_: str) -> str:
-    """Whether anybody may connect to these databases; those that are not there are left out."""
+    """Whether anybody may connect to these databases, all or none; those that are not there are
+    left out."""
     quoted = ", ".join(literal(name) for name in names)
     return f"""\
+BEGIN;
 SELECT format('ALTER DATABASE %I ALLOW_CONNECTIONS {open_}', datname)
   FROM pg_database WHERE datname IN ({quoted}) \\gexec
-"""  # noqa: S608
+COMMIT;"""  # noqa: S608
 
 
 def _renamed(

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from nbops.actions.api import ActionContext, Result
 from nbops.base.command import LONG_DEADLINE, Effect, quote
-from nbops.base.errors import ActionFailed
+from nbops.base.errors import ActionFailed, Problem
 from nbops.nocobase import releases
 from nbops.nocobase.backups import (
     PARTIAL,
@@ -204,12 +204,25 @@ def _trial(here: DatabaseHere, part: Part, folder: str, ctx: ActionContext) -> N
     tried = ctx.act(
         here.copies.restore_script(here.access, restore), deadline=LONG_DEADLINE, idle=True
     )
+    problems: tuple[Problem, ...] = ()
     try:
         if not tried.ok:
             raise failed(f"the backup of {part.database} cannot be restored", tried)
         check_count(here, trial, part, ctx)
-    finally:
-        ctx.act(here.copies.drop_script(here.access, trial))
+    except ActionFailed as error:
+        problems = error.problems
+    if not ctx.act(here.copies.drop_script(here.access, trial)).ok:
+        problems = (*problems, left_over(trial))
+    if problems:
+        raise ActionFailed.of(problems)
+
+
+def left_over(database: str) -> Problem:
+    """A database that was made for a while and could not be removed again."""
+    return Problem(
+        f"{database} is left on the server, half done or of no use",
+        hint=f"`nbops backups` lists it; the action `database_drop: {database}` removes it",
+    )
 
 
 def check_count(here: DatabaseHere, database: str, part: Part, ctx: ActionContext) -> int:

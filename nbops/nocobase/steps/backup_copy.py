@@ -54,7 +54,7 @@ class BackupFetch:
         if ctx.check or not cluster.part("backup").get("copy_to"):
             return Result(skipped=True, msg="no other host gets a copy")
         if args.state == "absent":
-            shutil.rmtree(spool(run), ignore_errors=True)
+            _removed(spool(run))
             return Result()
         shelf = shelf_of(cluster)
         for manifest in _of_run(manifests_on(shelf, ctx), run, ctx.host):
@@ -98,6 +98,19 @@ class BackupStore:
 def spool(run: str) -> Path:
     """The folder on this computer through which a run's copies go."""
     return journal_path().parent / "copies" / run
+
+
+def _removed(folder: Path) -> None:
+    """Raises ActionFailed when something of it stays on this computer."""
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ActionFailed(
+            f"{folder} on this computer cannot be removed: {error.strerror}",
+            hint="a copy of the database is in it: remove it by hand",
+        ) from error
 
 
 def _of_run(manifests: list[Manifest], run: str, host: str) -> list[Manifest]:

@@ -26,10 +26,11 @@ from nbops.nocobase.databases.here import (
     database_here,
     failed,
     look,
+    opened,
     ready,
 )
-from nbops.nocobase.shelf import manifests_on
-from nbops.nocobase.steps.backup import WHAT, check_count
+from nbops.nocobase.shelf import manifest_of
+from nbops.nocobase.steps.backup import WHAT, check_count, left_over
 from nbops.runbook.spec import ActionSpec, Args
 
 FACT = "nocobase_restored"
@@ -68,6 +69,7 @@ class DatabaseRestore:
             return Result(skipped=True, msg=f"the tools of the database run on {here.host.host}")
         manifest = backup_of(here, args.backup, ctx)
         here = ready(here, ctx)
+        opened(here, ctx)
         seen = look(here, ctx)
         run = str(ctx.vars.get("nbops_run", ""))
         swaps = swaps_of(here, seen, manifest, run)
@@ -102,8 +104,7 @@ def backup_of(here: DatabaseHere, name: str, ctx: ActionContext) -> Manifest:
     """
     if not is_name(name):
         raise RefusedError(f"`{name}` cannot be the name of a backup", hint="see `nbops backups`")
-    known = [one for one in manifests_on(here.shelf, ctx) if one.what == WHAT]
-    found = next((one for one in known if one.name == name), None)
+    found = manifest_of(here.shelf, name, WHAT, ctx)
     if found is None:
         raise RefusedError(
             f"there is no backup `{name}` on {ctx.host}", hint="`nbops backups` lists them"
@@ -214,8 +215,10 @@ def _restore(
         noted = ctx.act(copies.note_script(access, swap.new, mark_of(manifest, swap, run)))
         if not noted.ok:
             raise failed(f"cannot note on {swap.new} that it is whole", noted)
-    except ActionFailed:
-        ctx.act(copies.drop_script(access, swap.new))
+    except ActionFailed as error:
+        gone = ctx.act(copies.drop_script(access, swap.new))
+        if not gone.ok:
+            raise ActionFailed.of((*error.problems, left_over(swap.new))) from error
         raise
     return warnings
 

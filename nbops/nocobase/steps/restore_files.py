@@ -8,7 +8,7 @@ from nbops.base.errors import ActionFailed, RefusedError
 from nbops.nocobase.backups import Manifest, is_name
 from nbops.nocobase.databases.watched import fed, unpack
 from nbops.nocobase.plans import here
-from nbops.nocobase.shelf import manifests_on, shelf_of
+from nbops.nocobase.shelf import manifest_of, shelf_of
 from nbops.nocobase.steps.backup_files import WHAT, plugins_folder
 from nbops.nocobase.steps.restore import RestoreArgs
 from nbops.runbook.spec import ActionSpec
@@ -34,19 +34,13 @@ class RestoreFiles:
         node = here(ctx.vars)
         shelf = shelf_of(node.cluster)
         storage = node.plan.storage
-        found = next(
-            (
-                one
-                for one in manifests_on(shelf, ctx)
-                if (one.name, one.what) == (args.backup, WHAT)
-            ),
-            None,
-        )
+        found = manifest_of(shelf, args.backup, WHAT, ctx)
         run = str(ctx.vars.get("nbops_run", ""))
         flag = f"{storage}/.upgrading"
         left = ctx.probe(f"test -e {quote(flag)}").ok
         kept = f"{plugins_folder(storage)}-replaced-{run}"
-        done = ctx.probe(f"test -e {quote(kept)}").ok
+        # Between its two renames a machine can go down: then there are no packages at all.
+        done = ctx.probe(f"test -e {quote(kept)} && test -e {quote(plugins_folder(storage))}").ok
         owner = not node.shared_storage or node.cluster.me.host == node.cluster.nodes[0].host
         todo = found is not None and owner and not done
         if not ctx.check and (todo or left):
@@ -75,6 +69,7 @@ if {unpack(archive)} | tar --list | grep -q -F -x -e {quote(member)}/; then
     {unpack(archive)} | tar --extract --directory {quote(new)} \\
         --strip-components={len(member.split("/"))} -- {quote(member)} || exit
 fi
-mkdir -p {quote(plugins)} || exit
-mv -T {quote(plugins)} {quote(kept)} && mv -T {quote(new)} {quote(plugins)}
+[ -e {quote(kept)} ] ||
+    {{ mkdir -p {quote(plugins)} && mv -T {quote(plugins)} {quote(kept)}; }} || exit
+mv -T {quote(new)} {quote(plugins)}
 """

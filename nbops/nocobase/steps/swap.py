@@ -21,6 +21,7 @@ from nbops.nocobase.databases.here import (
     in_use,
     kept_in,
     look,
+    opened,
     ready,
 )
 from nbops.nocobase.steps.restore import RestoreArgs, backup_of, is_whole, swaps_of
@@ -59,6 +60,7 @@ class DatabaseSwap:
             return Result(skipped=True, msg=f"the tools of the database run on {here.host.host}")
         manifest = backup_of(here, args.backup, ctx)
         here = ready(here, ctx)
+        opened(here, ctx)
         seen = look(here, ctx)
         run = str(ctx.vars.get("nbops_run", ""))
         before = in_use(here.cluster, told_now=False)
@@ -85,7 +87,7 @@ class DatabaseSwap:
             raise failed(
                 f"the databases cannot be swapped on {ctx.host}",
                 outcome,
-                "the present ones are in their place, as before",
+                "the next try goes on from there, and lets connections in again first",
             )
 
     def _back(
@@ -108,6 +110,27 @@ def _result(here: DatabaseHere, swaps: list[Swap], *, changed: bool) -> Result:
     now = app.live if here.copies.renames else app.new
     kept = [swap.kept if here.copies.renames else swap.live for swap in swaps]
     return Result(changed=changed, values={"database": now, "kept": kept}, facts={IN_USE: now})
+
+
+class DatabaseOpen:
+    """Ends what a swap began that was cut short."""
+
+    spec = ActionSpec(
+        name="database_open",
+        args=NoArgs,
+        summary="Let connections into the app's databases again, where a swap that was cut short"
+        " still keeps them out.",
+        example="- database_open:\n",
+        returns={"opened": "The names of the databases that were closed."},
+    )
+
+    def run(self, _args: NoArgs, ctx: ActionContext) -> Result:
+        """Databases that somebody else closed stay closed."""
+        here = database_here(cluster_of(ctx.vars))
+        if ctx.host != here.host.host:
+            return Result(skipped=True, msg=f"the tools of the database run on {here.host.host}")
+        names = opened(ready(here, ctx), ctx)
+        return Result(changed=bool(names), values={"opened": names})
 
 
 class DatabaseKept:
