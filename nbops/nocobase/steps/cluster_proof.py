@@ -12,6 +12,7 @@ from nbops.nocobase import proof
 from nbops.nocobase.account import call, read_token, reason, sign_in
 from nbops.nocobase.cluster import Cluster, Endpoint, Member, cluster_of
 from nbops.nocobase.plans import expected_plugins
+from nbops.nocobase.steps.start import is_started
 from nbops.runbook.spec import ActionSpec, NoArgs
 
 _NO_ACCOUNT = (
@@ -64,7 +65,9 @@ class ProveCluster:
         if ctx.check:
             return Result(skipped=True)
         cluster = cluster_of(ctx.vars)
-        apps = [app for app in cluster.endpoints if app.host in ctx.hosts]
+        apps = [
+            app for app in cluster.endpoints if app.host in ctx.hosts and is_started(cluster, app)
+        ]
         account: Mapping[str, Any] = cluster.part("verify").get("account") or {}
         if not apps or not account:
             return Result(skipped=True, warnings=(_NO_ACCOUNT,) if apps else ())

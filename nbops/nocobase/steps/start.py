@@ -12,7 +12,7 @@ from pydantic import Field
 
 from nbops.actions.api import ActionContext, Result
 from nbops.base.errors import ActionFailed
-from nbops.nocobase.cluster import Endpoint
+from nbops.nocobase.cluster import Cluster, Endpoint
 from nbops.nocobase.decisions import Peer, how_start, why_start
 from nbops.nocobase.health import HEALTH_PATH, INFO_PATH, read_health, read_version
 from nbops.nocobase.http import ask_script, read_answers
@@ -159,10 +159,14 @@ def node_state(node: Here, ctx: ActionContext, plan: NodePlan | None = None) -> 
 
 def started(node: Here) -> tuple[tuple[Endpoint, NodePlan], ...]:
     """The apps of the node that the last start was to bring up; all when there was none."""
-    numbers = node.cluster.fact(node.plan.host, STARTED)
-    return tuple(
-        (app, plan) for app, plan in node.apps() if numbers is None or app.instance in numbers
-    )
+    return tuple((app, plan) for app, plan in node.apps() if is_started(node.cluster, app))
+
+
+def is_started(cluster: Cluster, app: Endpoint) -> bool:
+    """Whether an app is one that the last start of its host was to bring up. The first start
+    of a version brings up one of them alone."""
+    numbers = cluster.fact(app.host, STARTED)
+    return numbers is None or app.instance in numbers
 
 
 def _seen(node: Here, ctx: ActionContext) -> dict[Endpoint, Peer]:

@@ -6,6 +6,7 @@ from nbops.actions.api import ActionContext, Result
 from nbops.base.command import Effect, quote
 from nbops.nocobase.plans import Here, here
 from nbops.nocobase.runtimes.api import NodePlan, NodeState
+from nbops.nocobase.steps.start import started
 from nbops.nocobase.steps.wait import see
 from nbops.runbook.spec import ActionSpec, NoArgs
 
@@ -29,11 +30,11 @@ class Verify:
     )
 
     def run(self, _args: NoArgs, ctx: ActionContext) -> Result:
-        """One look at each app of the node: the wait is over by now."""
+        """One look at each app of the node that is to run by now: the wait is over."""
         node = here(ctx.vars)
         wanted = node.cluster.app_version
         warnings: tuple[str, ...] = ()
-        for app, plan in node.apps():
+        for app, plan in started(node):
             state, health, version = see(node, ctx, app, plan)
             if ctx.check and not state.running:
                 return Result(skipped=True, msg="the app does not run")
