@@ -12,10 +12,13 @@ def end_script(run: str) -> str:
     """Ends every process of the run's jobs, and those that left their group, and prints how
     many there were. To be run as root, when the host refuses the run's further jobs already.
 
-    Fails, with their numbers, when some cannot be ended.
+    Fails, with their numbers, when some cannot be ended. What it looks for stands on no command
+    line of its own: a machine with two names in the inventory runs it twice at once.
     """
     return f"""\
-marks=$(for one in $(grep -l -s -a -F {quote(f"/run-{run}/runner")} /proc/[0-9]*/cmdline); do
+marks=$(for one in $(
+  printf '%s\\n' {quote(f"/run-{run}/runner")} | grep -l -s -a -F -f - /proc/[0-9]*/cmdline
+); do
   tr '\\0' '\\n' <"${{one%cmdline}}environ" | sed -n 's/^NBOPS_JOB=//p'
 done 2>/dev/null | grep -v -x -F "${{NBOPS_JOB:-none}}" | sort -u)
 alive() {{

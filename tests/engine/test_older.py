@@ -58,3 +58,20 @@ def test_jobs_of_other_runs_go_on(left_behind: list[subprocess.Popen[bytes]]) ->
     done = subprocess.run(["/bin/sh", "-c", end_script("R2")], capture_output=True, check=True)
     assert done.stdout == b"0\n"
     assert processes("markmild")
+
+
+def test_two_that_look_for_the_same_jobs_at_once_leave_each_other_alone() -> None:
+    for _ in range(10):
+        both = [
+            subprocess.Popen(
+                ["/bin/sh"],
+                stdin=subprocess.PIPE,
+                env={**os.environ, "NBOPS_JOB": f"looker{number}"},
+            )
+            for number in range(4)
+        ]
+        for process in both:
+            assert process.stdin is not None
+            process.stdin.write(end_script("R3").encode())
+            process.stdin.close()
+        assert [process.wait() for process in both] == [0] * 4
