@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +13,11 @@ from nbops.cli import show
 from nbops.cli.options import Output, Target, expand
 
 if TYPE_CHECKING:
+    from nbops.base.errors import NbopsError
     from nbops.cli.reach import Reach
-    from nbops.engine.lock import ClusterLock, Record
+    from nbops.engine.lockbreak import Broken
+    from nbops.engine.lockhosts import LockHosts
+    from nbops.engine.lockrecord import Record
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,11 +35,12 @@ def show_lock(target: Target, output: Output) -> None:
     from nbops.cli.reach import reach
 
     with reach(target, output) as reached:
-        records = _lock(reached).look()
+        seen = _keepers(reached).look()
     if output.json:
-        show.document([_data(record) for record in records])
+        missing = [_missing(host, error) for host, error in seen.missing.items()]
+        show.document([*(_data(record) for record in seen.records), *missing])
         return
-    show.text(summary(records))
+    show.text(summary(seen.held))
     rows = [
         (
             record.host,
@@ -45,8 +49,9 @@ def show_lock(target: Target, output: Output) -> None:
             record.run or "-",
             f"{record.age} s ago" if record.held else "-",
         )
-        for record in records
+        for record in seen.records
     ]
+    rows += [(host, "-", "unreachable", "-", "-") for host in seen.missing]
     show.table(("HOST", "NUMBER", "STATE", "LAST RUN", "LAST SIGN"), rows)
 
 
@@ -58,16 +63,24 @@ def break_lock(
     """Take the lock from a run that died. Refused while its heart beats."""
     from nbops.cli.reach import reach
     from nbops.cli.wire import operator
-    from nbops.engine.lock import Holder
+    from nbops.engine import lockbreak
+    from nbops.engine.lockrecord import Holder
 
     with reach(target, output) as reached:
         since = datetime.now(UTC).isoformat(timespec="seconds")
         holder = Holder(reached.run, operator(), "lock break", since)
-        number = _lock(reached).break_lock(run, holder)
+        broken = lockbreak.break_lock(_keepers(reached), run, holder)
     if output.json:
-        show.document({"broken": run, "number": number})
+        show.document(
+            {
+                "broken": run,
+                "number": broken.number,
+                "free": broken.free,
+                "unreachable": list(broken.missing),
+            }
+        )
     else:
-        show.text(f"the lock of run {run} is broken; the cluster is free")
+        show.text("\n".join(outcome(run, broken)))
 
 
 def summary(records: Sequence[Record]) -> str:
@@ -77,7 +90,12 @@ def summary(records: Sequence[Record]) -> str:
         return "free"
     freshest = min(held, key=lambda record: record.age)
     life = "alive" if freshest.beats else f"interrupted, no sign for {freshest.age} s"
-    ways = f"; `nbops resume`, `nbops abort` or `nbops lock break {freshest.run}`"
+    breaking = f"`nbops lock break {freshest.to_break}`"
+    ways = (
+        f"; {breaking} goes on with it"
+        if freshest.breaks
+        else (f"; `nbops resume`, `nbops abort` or {breaking}")
+    )
     advice = "" if freshest.beats else ways
     return (
         f"held by {freshest.owner} since {freshest.since}: "
@@ -85,8 +103,23 @@ def summary(records: Sequence[Record]) -> str:
     )
 
 
-def _lock(reached: Reach) -> ClusterLock:
-    from nbops.engine.lock import ClusterLock
+def outcome(run: str, broken: Broken) -> Iterator[str]:
+    """What came of breaking the lock of a run, and what is left to be done."""
+    free = "; the cluster is free" if broken.free else ""
+    yield f"the lock of run {run} is broken{free}"
+    for other in broken.others:
+        yield f"run {other} holds hosts too: `nbops lock break {other}`"
+    if broken.missing:
+        away = ", ".join(broken.missing)
+        yield (
+            f"not reached: {away}. What the run began there may go on; the next run that reaches"
+            " it ends that first. If it is gone for good, take it out of the inventory"
+        )
+
+
+def _keepers(reached: Reach) -> LockHosts:
+    from nbops.base.errors import HostFault, HostUnusable
+    from nbops.engine.lockhosts import LockHosts
 
     settings = reached.cluster.settings
     if settings is None:
@@ -94,8 +127,11 @@ def _lock(reached: Reach) -> ClusterLock:
             f"{reached.cluster.path}: no `nocobase:` settings, so there is no cluster to lock"
         )
     hosts = list(reached.cluster.inventory.hosts)
-    reached.connect(hosts)
-    return ClusterLock(
+    faults = reached.connections.connect_all(hosts, reached.forks, reached.identity)
+    refused = [one for one in faults if one.fault is not HostFault.UNREACHABLE]
+    if refused:
+        raise HostUnusable.of([problem for one in refused for problem in one.problems])
+    return LockHosts(
         settings.common.cluster,
         hosts,
         reached.connections,
@@ -108,4 +144,10 @@ def _lock(reached: Reach) -> ClusterLock:
 def _data(record: Record) -> dict[str, object]:
     from dataclasses import asdict
 
-    return asdict(record) | {"held": record.held, "beats": record.beats}
+    told = asdict(record) | {"held": record.held, "beats": record.beats}
+    del told["line"]
+    return told
+
+
+def _missing(host: str, error: NbopsError) -> dict[str, object]:
+    return {"host": host, "state": "unreachable", "why": str(error)}

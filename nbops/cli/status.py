@@ -17,7 +17,7 @@ from nbops.cli.options import Output, Target, expand
 if TYPE_CHECKING:
     from nbops.cli.looker import HostLooker
     from nbops.cli.reach import Reach
-    from nbops.engine.lock import Record
+    from nbops.engine.lockrecord import Record, Seen
     from nbops.nocobase.backups import Manifest
     from nbops.nocobase.cluster import Cluster
     from nbops.nocobase.glance import AppSeen, BalancerSeen, Glance, LockSeen, Trouble
@@ -116,6 +116,7 @@ def glance_at(reached: Reach, cluster: Cluster) -> Glance:
     """Look at every host, all of them side by side: first at what nbops noted there, then at
     what runs."""
     from nbops.cli.looker import side_by_side
+    from nbops.engine.lockrecord import Seen
     from nbops.nocobase import records
     from nbops.nocobase.backups import together
     from nbops.nocobase.glance import Glance, Trouble
@@ -123,6 +124,7 @@ def glance_at(reached: Reach, cluster: Cluster) -> Glance:
 
     hosts = list(reached.cluster.inventory.hosts)
     noted, faults = side_by_side(reached, hosts, lambda host: _noted(cluster, host))
+    unread = dict(faults)
     found = [one.records for one in noted.values()]
     release = records.present(found)
     parts, more = _look_at_parts(reached, at_release(cluster, release), hosts, faults)
@@ -137,7 +139,7 @@ def glance_at(reached: Reach, cluster: Cluster) -> Glance:
         balancers=balancers,
         redis=next((one.redis for one in parts if one.redis), ()),
         database=next((one.database for one in parts if one.database), None),
-        lock=_lock(one.lock for one in noted.values()),
+        lock=_lock(Seen([one.lock for one in noted.values()], unread)),
         release=release,
         pending=records.on_its_way(found),
         backup=next((one.facts() for one in backups), None),
@@ -162,7 +164,7 @@ def _why_not(fault: NbopsError | None) -> str:
 
 def _noted(cluster: Cluster, host: HostLooker) -> _Noted:
     from nbops.base.errors import ActionFailed
-    from nbops.engine.lock import look_script, parse_record
+    from nbops.engine.lockrecord import look_script, parse_record
     from nbops.nocobase.records import records_on
     from nbops.nocobase.shelf import manifests_on, shelf_of
 
@@ -244,17 +246,16 @@ def _balanced(
     return found
 
 
-def _lock(records: Iterable[Record]) -> LockSeen:
+def _lock(seen: Seen) -> LockSeen:
     from nbops.nocobase.glance import LockSeen
 
-    held = [record for record in records if record.held]
-    if not held:
+    if not seen.held:
         return LockSeen()
-    freshest = min(held, key=lambda record: record.age)
+    freshest = min(seen.held, key=lambda record: record.age)
     return LockSeen(
         held=True,
         alive=freshest.beats,
-        run=freshest.run,
+        run=freshest.to_break,
         owner=freshest.owner,
         command=freshest.command,
         since=freshest.since,

@@ -168,7 +168,7 @@ def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: 
 
     def fence_of(host: str) -> Fence | None:
         lock = holder[0].lock if holder else None
-        return lock.fence() if lock is not None and host in cluster.inventory.hosts else None
+        return lock.fence(host) if lock is not None and host in cluster.inventory.hosts else None
 
     def machine_of(host: str) -> Machine:
         met = options.again.machines.get(host, "") if options.again else ""

@@ -33,7 +33,9 @@ from nbops.engine.call import Actions, Parts
 from nbops.engine.connections import Connections
 from nbops.engine.handlers import Handlers
 from nbops.engine.hosts import Hosts
-from nbops.engine.lock import ClusterLock, Holder
+from nbops.engine.lock import ClusterLock
+from nbops.engine.lockhosts import LockHosts
+from nbops.engine.lockrecord import Holder
 from nbops.engine.past import Aborted, NoPast, Past
 from nbops.engine.play import Match, Player
 from nbops.engine.process import this_process
@@ -169,7 +171,7 @@ class Run:
             if request.cluster and not request.check:
                 self._take_lock(hosts, workers)
             try:
-                code = self._play(states, workers)
+                code = self._while_ours(states, workers)
                 self._open = False
             except (RolledBack, FenceRefused):
                 self._open = False
@@ -186,12 +188,22 @@ class Run:
 
     def _take_lock(self, hosts: Sequence[str], workers: ThreadPoolExecutor) -> None:
         request = self.request
-        self.lock = ClusterLock(
+        keepers = LockHosts(
             request.cluster, hosts, self.connections, self.identity_of, self.bus, workers
         )
+        self.lock = ClusterLock(keepers, self.stop)
         since = datetime.now(UTC).isoformat(timespec="seconds")
         holder = Holder(request.run, request.operator, request.command, since, this_process())
         self.journal.lock_number(self.lock.take(holder))
+
+    def _while_ours(self, states: Hosts, workers: ThreadPoolExecutor) -> int:
+        """Play; when it was stopped because the lock was taken from this run, say so."""
+        try:
+            return self._play(states, workers)
+        except Interrupted as error:
+            if self.lock is not None and self.lock.lost is not None:
+                raise self.lock.lost from error
+            raise
 
     def _play(self, states: Hosts, workers: ThreadPoolExecutor) -> int:
         if self.request.past.aborting:

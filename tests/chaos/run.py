@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from nbops.base.command import Command, Effect
-from nbops.engine.lock import ClusterLock
+from nbops.engine.heart import NAME as HEARTBEAT
+from nbops.engine.lockhosts import LockHosts
 from nbops.journal.store import Journal
 from nbops.transport.host import HostSession
 
@@ -73,7 +74,7 @@ def _die() -> None:
 def install(points: Points) -> None:
     """Put points around everything that nbops does to a disk or to a host."""
     commit, run, stage = Journal._commit, HostSession.run, HostSession.stage
-    kill, close, ask = HostSession.kill, HostSession.close, ClusterLock._run
+    kill, close, ask = HostSession.kill, HostSession.close, LockHosts.run
 
     def commit_(self: Journal, writes: list[Any]) -> None:
         table = " ".join(dict.fromkeys(" ".join(one.sql.split()[:4]) for one in writes))
@@ -94,8 +95,8 @@ def install(points: Points) -> None:
     def close_(self: HostSession, *, sweep: bool = False) -> Any:
         return points.around(f"sweep {self.host}", lambda: close(self, sweep=sweep))
 
-    def ask_(self: ClusterLock, host: str, script: str, identity: Any) -> Any:
-        if threading.current_thread().name == "heartbeat":
+    def ask_(self: LockHosts, host: str, script: str, identity: Any) -> Any:
+        if threading.current_thread().name.startswith(HEARTBEAT):
             return ask(self, host, script, identity)
         return points.around(f"lock {host}", lambda: ask(self, host, script, identity))
 
@@ -105,7 +106,7 @@ def install(points: Points) -> None:
         (HostSession, "stage", stage_),
         (HostSession, "kill", kill_),
         (HostSession, "close", close_),
-        (ClusterLock, "_run", ask_),
+        (LockHosts, "run", ask_),
     )
     for owner, name, function in patched:
         setattr(owner, name, function)
