@@ -187,8 +187,10 @@ def parse_record(host: str, text: str) -> Record:
         line = lines[1] if len(lines) > 1 else ""
         holder: Mapping[str, Any] = json.loads(line) if line else {}
         known = {**holder, "older": tuple(holder.get("older", ()))}
+        # A beat that lies ahead is no younger: the host's clock was set back since.
+        seconds = abs(int(age))
         return Record(
-            host=host, number=int(number), state=State(state), age=int(age), line=line, **known
+            host=host, number=int(number), state=State(state), age=seconds, line=line, **known
         )
     except (ValueError, TypeError, AttributeError, IndexError) as error:
         raise ActionFailed(

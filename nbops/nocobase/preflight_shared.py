@@ -116,7 +116,8 @@ def locks(situation: Situation) -> Iterator[Finding]:
     for host, look in situation.looks.items():
         for state, age, holder in (row for row in look.all("lock") if len(row) == 3):
             if state == "held":
-                seconds = int(age) if age.isdecimal() else 0
+                ahead = age.removeprefix("-")  # the host's clock was set back since
+                seconds = int(ahead) if ahead.isdecimal() else 0
                 if holder not in seen or seconds < seen[holder][1]:
                     seen[holder] = (host, seconds)
     for text, (host, silent) in seen.items():
