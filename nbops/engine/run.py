@@ -18,6 +18,7 @@ from typing import Any
 from nbops.base.command import Identity
 from nbops.base.errors import (
     FenceRefused,
+    HostFault,
     HostUnusable,
     Interrupted,
     NbopsError,
@@ -167,7 +168,7 @@ class Run:
             if request.strict:
                 unusable = self.connections.connect_all(hosts, request.forks, self.identity_of)
                 if unusable:
-                    raise HostUnusable.of([one.problems[0] for one in unusable])
+                    raise self._without(unusable)
             if request.cluster and not request.check:
                 self._take_lock(hosts, workers)
             try:
@@ -185,6 +186,21 @@ class Run:
             if self.lock is not None:
                 self.lock.leave(parked=self._open)
             self.connections.close(sweep=not self._open)
+
+    def _without(self, unusable: Sequence[HostUnusable]) -> NbopsError:
+        """The error that names these hosts, with the way on when one of them is gone for good."""
+        run, aborting = self.request.run, self.request.past.aborting
+        way = "take it out of the inventory"
+        if self._open:
+            way += f", then `nbops {'abort' if aborting else 'resume'} {run} --changed`"
+        problems = [one.problems[0] for one in unusable]
+        for at, one in enumerate(unusable):
+            if one.fault is HostFault.UNREACHABLE:
+                hint = "; ".join(
+                    filter(None, (problems[at].hint, f"if it is gone for good: {way}"))
+                )
+                problems[at] = replace(problems[at], hint=hint)
+        return HostUnusable.of(problems)
 
     def _take_lock(self, hosts: Sequence[str], workers: ThreadPoolExecutor) -> None:
         request = self.request
@@ -243,8 +259,10 @@ class Run:
         run = self.request.run
         return StuckError(
             f"{why}. The way back failed too: {error}",
-            hint=f"mend the cause, then `nbops resume {run}` goes on with the way back; from"
-            f" another computer `nbops lock break {run}`, then `nbops rollback`",
+            hint=f"mend the cause, then `nbops resume {run}` goes on with the way back; when a host"
+            " is gone for good, take it out of the inventory and say"
+            f" `nbops resume {run} --changed`; from another computer `nbops lock break {run}`,"
+            " then `nbops rollback`",
         )
 
     def _tell_what_serves(self, states: Hosts, *, sealed: bool) -> None:

@@ -231,3 +231,41 @@ def test_what_failed_before_a_stop_is_done_anew_and_what_went_well_is_not(desk: 
     counts = Counter(desk.log())
     assert counts["last a said a was here"] == counts["last b said b was here"] == 2
     assert counts["end a"] == counts["first a"] == 1
+
+
+@pytest.mark.parametrize("command", ["resume", "abort"])
+def test_a_host_that_is_gone_for_good_is_taken_out_of_the_inventory(
+    desk: Desk, command: str
+) -> None:
+    desk.killed_while_slow()
+    if command == "resume":
+        desk.let_go()
+    (desk.folder / "inventory.yml").write_text(
+        "all: {hosts: {a: }, vars: {ansible_connection: local}}\n"
+    )
+    code, out = ended(desk.nbops(command))
+    assert (code, "another inventory" in out) == (2, True), out
+    code, out = ended(desk.nbops(command, "--changed"))
+    assert code == 0, out
+    of_a = [line for line in desk.log() if " a" in line]
+    if command == "resume":
+        assert Counter(of_a) == Counter({k: v for k, v in ONCE.items() if " a" in k})
+    else:
+        assert of_a[2:] == ["undo slow a", "undo first a"]
+
+
+def test_the_way_back_goes_on_without_a_host_that_is_gone_for_good(desk: Desk) -> None:
+    (desk.folder / "wish").write_text("fail")
+    desk.let_go()
+    process = desk.nbops("run", "play.yml")
+    desk.wait_for("undo last a", "undo last b")
+    process.kill()
+    process.communicate(timeout=60)
+    desk.let_go("back")
+    (desk.folder / "inventory.yml").write_text(
+        "all: {hosts: {b: }, vars: {ansible_connection: local}}\n"
+    )
+    code, out = ended(desk.nbops("resume", "--changed"))
+    assert code == 3, out
+    undone = [line for line in desk.log() if line.startswith("undo") and line.endswith(" b")]
+    assert undone[-3:] == ["undo last b", "undo slow b", "undo first b"]

@@ -547,3 +547,20 @@ def test_the_rollback_of_a_block_comes_after_those_of_what_was_begun_in_it(play:
     assert played.code == 3
     assert (played.folder / "undone").read_text() == "one\nouter\n"
     assert "failed on a" in str(played.report.error)
+
+
+def test_a_host_that_cannot_be_reached_is_named_with_what_to_do_when_it_is_gone_for_good(
+    play: Play,
+) -> None:
+    played = play(
+        """
+        - hosts: a:gone
+          tasks: [{name: one, command: "true"}]
+        """,
+        strict=True,
+    )
+    assert played.code == 4
+    assert played.report.error is not None
+    (problem,) = played.report.error.problems
+    assert "gone" in problem.message
+    assert str(problem.hint).endswith("if it is gone for good: take it out of the inventory")
