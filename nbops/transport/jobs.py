@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from nbops.base.command import Command, Outcome
-from nbops.base.errors import ActionFailed, ConnectionLost, FenceRefused
+from nbops.base.errors import ActionFailed, ConnectionLost, FenceRefused, NbopsError
 from nbops.base.retry import Deadline
 from nbops.transport import script
 from nbops.transport.framing import new_mark
@@ -71,7 +71,7 @@ def run(
 ) -> int:
     """Begin a job, or attach to it, and wait for its end; gives its status.
 
-    Raises JobMissing, FenceRefused, ActionFailed (no folder to work in).
+    Raises JobMissing, FenceRefused, ActionFailed (no folder to work in, no record to go by).
     """
     mark, stream.mark = new_mark(), ""
     live = output.watch is not None or command.idle
@@ -137,17 +137,19 @@ def _all_dead(answer: Answer) -> None:
         )
 
 
-def _fenced(number: str, fence: Fence | None) -> FenceRefused:
+def _fenced(number: str, fence: Fence | None) -> NbopsError:
+    """The error for what the host's record said. Only a newer run ends this one for good: what
+    cannot be read tells of none, and the job is not begun there."""
     path = fence.path if fence else ""
     if number == "busy":
-        return FenceRefused(
+        return ActionFailed(
             f"the lock's record {path} is being changed and was not let go",
             hint="look which process on the host holds it: `flock` shows in `ps`",
         )
     if number == "unreadable":
-        return FenceRefused(
+        return ActionFailed(
             f"the lock's record {path} is gone or cannot be read",
-            hint="the lock was given back or broken: see `nbops lock show`",
+            hint="somebody removed it or its file system is damaged: see `nbops lock show`",
         )
     own = fence.number if fence else 0
     return FenceRefused(

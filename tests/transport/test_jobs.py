@@ -295,7 +295,7 @@ def test_a_record_that_is_gone_refuses_too(
     if text is not None:
         record.write_text(text)
     fenced = make_pool(fence=lambda _host: Fence(str(record), 3)).session(LOCAL)
-    with pytest.raises(FenceRefused, match="gone or cannot be read"):
+    with pytest.raises(ActionFailed, match="gone or cannot be read"):
         fenced.run(job("true"))
 
 
