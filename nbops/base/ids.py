@@ -35,10 +35,15 @@ class StepId:
         """The id of the next command of the same action."""
         return replace(self, part=self.part + 1)
 
-    def __str__(self) -> str:
+    @property
+    def of_item(self) -> str:
+        """What the ids of all commands and attempts of this item begin with."""
         item = "" if self.item < 0 else f"i{self.item}"
+        return f"{self.path}/{self.host}/{item}a"
+
+    def __str__(self) -> str:
         text = f"-{self.text}" if self.text else ""
-        return f"{self.path}/{self.host}/{item}a{self.attempt}p{self.part}{text}"
+        return f"{self.of_item}{self.attempt}p{self.part}{text}"
 
 
 def file_name(text: str) -> str:

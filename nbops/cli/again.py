@@ -155,7 +155,9 @@ def _options(
     past = Interruption(
         outcomes=state.outcomes,
         ended=state.done,
+        failed=state.failed,
         effects=state.open_effects,
+        noted=state.noted,
         compensated=state.compensated,
         undoing=state.undoing,
         retries=dict(state.retries),

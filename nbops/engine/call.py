@@ -100,9 +100,11 @@ class Call:
     def try_anew(self) -> None:
         """What failed before the run was stopped has effects of its own when it is tried anew:
         its jobs of then have ended, and would only give their failure again."""
-        count = self.parts.past.try_anew(self.task.path, self.host, self.pass_number)
-        if count:
-            self.parts.journal.retried(self.task.path, self.host, self.pass_number, count)
+        counts = self.parts.past.try_anew(
+            self.task.path, self.host, self.pass_number, final=not self.scope.guarded
+        )
+        if counts:
+            self.parts.journal.retried(self.task.path, self.host, self.pass_number, counts)
 
     def keep(self, outcome: TaskOutcome) -> None:
         """Note what the task gave, for a run that is resumed."""

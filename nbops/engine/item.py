@@ -57,7 +57,7 @@ class Item:
         self._delegate = ""
         self._attempt = 1
         self._attempts = 1
-        self._again = call.parts.past.tries(call.task.path, call.host, call.pass_number)
+        self._again = call.parts.past.tries(call.task.path, call.host, call.pass_number, index)
 
     def run(self) -> StepResult:
         """Do it. Raises only what ends the whole run."""
@@ -130,8 +130,7 @@ class Item:
         no_further = parts.past.aborting or parts.past.undoing
         steps = parts.past.open_effects(call.place, call.host)
         if steps:
-            before, self._again = self._again, self._again + len(steps)
-            known = settle(
+            lost = settle(
                 steps,
                 parts.connections.session(self._delegate or call.host),
                 self._identity(),
@@ -140,9 +139,8 @@ class Item:
                 end=no_further,
                 say=self._progress,
             )
-            if known:
-                self._again = before
-            elif not action.spec.repeatable:
+            own = StepId(call.place, call.host, self._index).of_item
+            if not action.spec.repeatable and any(step.startswith(own) for step in lost):
                 raise unknown(self._delegate or call.host)
         done = parts.past.done(call.task.path, call.host, call.pass_number)
         if no_further and not done:
@@ -197,13 +195,17 @@ class Item:
 
     def _run(self, action: Action[Any], context: StepContext) -> Result:
         """The action; once more when its machine restarted under it and it can be repeated."""
+        anew = replace(context)  # counts the commands that the action sends from the start
         try:
             return action.run(self._arguments(action), context)
         except JobLost as error:
             if not action.spec.repeatable:
                 raise unknown(context.host) from error
         self._again += 1
-        return action.run(self._arguments(action), replace(context, again=self._again))
+        # Noted: a run that goes on attaches to this try, and begins no third.
+        call, counts = self._call, {self._index: self._again}
+        self._parts.journal.retried(call.task.path, call.host, call.pass_number, counts)
+        return action.run(self._arguments(action), replace(anew, again=self._again))
 
     def _judge(self, data: dict[str, Any]) -> None:
         """Apply `changed_when` and `failed_when`, which see the result under its name."""

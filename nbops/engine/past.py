@@ -28,6 +28,10 @@ class Past(Protocol):
     def undoing(self) -> bool:
         """Whether the way back had begun: nothing further is done then either."""
 
+    @property
+    def noted(self) -> int:
+        """How many compensations it had come to."""
+
     def of_the_way_back(self) -> Past:
         """The same for the way back: what failed of it is done again."""
 
@@ -38,12 +42,15 @@ class Past(Protocol):
         back had begun.
         """
 
-    def try_anew(self, path: str, host: str, number: int) -> int:
-        """Count one more try of a task whose kept failure is not taken over; 0 when it has
-        none."""
+    def try_anew(self, path: str, host: str, number: int, *, final: bool) -> Mapping[int, int]:
+        """Count one more try of each item of a task that failed; gives the counts by item.
 
-    def tries(self, path: str, host: str, number: int) -> int:
-        """How often a task was tried anew: each try has effects of its own."""
+        What went well is not tried anew, nor what a lost connection kept from being known: the
+        host tells what came of that. `final` as for `outcome`.
+        """
+
+    def tries(self, path: str, host: str, number: int, item: int) -> int:
+        """How often an item of a task was tried anew: each try has effects of its own."""
 
     def done(self, path: str, host: str, number: int) -> bool:
         """Whether a task came to its end on a host, whether or not its outcome was kept."""
@@ -60,6 +67,7 @@ class NoPast:
 
     aborting = False
     undoing = False
+    noted = 0
 
     def of_the_way_back(self) -> NoPast:
         """There is none either."""
@@ -70,14 +78,14 @@ class NoPast:
         del path, host, number, final
         return None
 
-    def try_anew(self, path: str, host: str, number: int) -> int:
+    def try_anew(self, path: str, host: str, number: int, *, final: bool) -> Mapping[int, int]:
         """There is no failure."""
-        del path, host, number
-        return 0
+        del path, host, number, final
+        return {}
 
-    def tries(self, path: str, host: str, number: int) -> int:
+    def tries(self, path: str, host: str, number: int, item: int) -> int:
         """None."""
-        del path, host, number
+        del path, host, number, item
         return 0
 
     def done(self, path: str, host: str, number: int) -> bool:
@@ -98,15 +106,19 @@ class NoPast:
 
 @dataclass(frozen=True)
 class Interruption:
-    """The past of a run that goes on, or is undone."""
+    """The past of a run that goes on, or is undone. `failed` holds the items that failed of tasks
+    that came to their end, `retries` how often an item was tried anew; -1 stands for a task
+    without a loop."""
 
     outcomes: Mapping[tuple[str, str, int], Mapping[str, Any]] = field(repr=False)
     ended: frozenset[tuple[str, str, int]] = frozenset()
+    failed: Mapping[tuple[str, str, int], frozenset[int]] = field(default_factory=dict)
     effects: frozenset[str] = frozenset()
+    noted: int = 0
     compensated: frozenset[int] = frozenset()
     undoing: bool = False
     aborting: bool = False
-    retries: dict[tuple[str, str, int], int] = field(default_factory=dict)
+    retries: dict[tuple[str, str, int, int], int] = field(default_factory=dict)
 
     def of_the_way_back(self) -> Interruption:
         """See `Past`."""
@@ -123,17 +135,18 @@ class Interruption:
             return None
         return found
 
-    def try_anew(self, path: str, host: str, number: int) -> int:
+    def try_anew(self, path: str, host: str, number: int, *, final: bool) -> Mapping[int, int]:
         """See `Past`."""
-        place = (path, host, number)
-        if place not in self.outcomes:
-            return 0
-        self.retries[place] = self.retries.get(place, 0) + 1
-        return self.retries[place]
+        if not final or self.undoing or self.aborting:
+            return {}
+        failed = self.failed.get((path, host, number), frozenset())
+        counts = {item: self.tries(path, host, number, item) + 1 for item in sorted(failed)}
+        self.retries.update({(path, host, number, item): n for item, n in counts.items()})
+        return counts
 
-    def tries(self, path: str, host: str, number: int) -> int:
+    def tries(self, path: str, host: str, number: int, item: int) -> int:
         """See `Past`."""
-        return self.retries.get((path, host, number), 0)
+        return self.retries.get((path, host, number, item), 0)
 
     def done(self, path: str, host: str, number: int) -> bool:
         """See `Past`."""

@@ -22,13 +22,13 @@ def settle(
     stop: Stop,
     end: bool,
     say: Callable[[str], None],
-) -> bool:
+) -> list[str]:
     """Wait until each of these effects has ended, or with `end` see that it has.
 
-    Gives False when what one of them did cannot be known: its machine restarted under it.
+    Gives those of which nobody can know what they did: the machine restarted under them.
     Raises DeadlineExceeded when one does not end.
     """
-    known = True
+    lost: list[str] = []
     for step in steps:
         report = session.look(step, identity)
         if report.state is JobState.RUNNING and end:
@@ -40,8 +40,9 @@ def settle(
             report = _awaited(step, session, identity, stop)
         if report.outcome is not None:
             log.conclude(step, report.outcome.status)
-        known = known and (end or report.state is not JobState.LOST)
-    return known
+        if report.state is JobState.LOST and not end:
+            lost.append(step)
+    return lost
 
 
 def unknown(host: str) -> ActionFailed:

@@ -27,7 +27,7 @@ from nbops.base.secret import Secret
 from nbops.journal.schema import FORMAT, STEPS
 
 PROCESS, MACHINE = "process ", "machine "  # what marks begin with that name one
-RETRY = "retry "
+RETRY = "again "
 _BUSY_MS = 10_000
 _WRITE_DEADLINE = 60.0
 
@@ -203,13 +203,18 @@ class Journal:
             (self.run, path, host, pass_number, as_json(document)),
         )
 
-    def retried(self, path: str, host: str, pass_number: int, count: int) -> None:
-        """Note, on disk, that a failed task is tried anew, for the `count`th time."""
-        self._put(
-            "DELETE FROM outcomes WHERE run=? AND path=? AND host=? AND pass=?",
-            (self.run, path, host, pass_number),
-        )
-        self.mark(f"{RETRY}{count} {pass_number} {path} {host}")
+    def retried(self, path: str, host: str, pass_number: int, counts: Mapping[int, int]) -> None:
+        """Note that a task is tried anew, how often by item, before its next effect begins."""
+        for item, count in counts.items():
+            self._mark(f"{RETRY}{count} {item} {pass_number} {path} {host}")
+        place = (self.run, path, host, pass_number)
+        self._put("DELETE FROM outcomes WHERE run=? AND path=? AND host=? AND pass=?", place)
+        for item in {*counts, -1}:  # the failure of then counts no more
+            self._put(
+                "UPDATE results SET status='' WHERE run=? AND path=? AND host=? AND pass=?"
+                " AND item=?",
+                (*place, item),
+            )
 
     def note_compensation(self, path: str, host: str, masked_variables: Any) -> int:
         """Note, on disk, what would undo a step that is about to begin; gives its number."""
@@ -226,9 +231,7 @@ class Journal:
 
     def mark(self, name: str) -> None:
         """Note, on disk, that the run has come to a turn: `undoing`, `sealed`."""
-        self._put(
-            "INSERT OR IGNORE INTO marks (run, name) VALUES (?,?)", (self.run, name), wait=True
-        )
+        self._mark(name, wait=True)
 
     def machine(self, host: str, machine: str) -> None:
         """Note which machine a host is, in place of what was noted; on disk before the next
@@ -237,10 +240,7 @@ class Journal:
             "DELETE FROM marks WHERE run=? AND name LIKE ? AND substr(name, ?)=?",
             (self.run, f"{MACHINE}%", len(f"{MACHINE}{machine} ") + 1, host),
         )
-        self._put(
-            "INSERT OR IGNORE INTO marks (run, name) VALUES (?,?)",
-            (self.run, f"{MACHINE}{machine} {host}"),
-        )
+        self._mark(f"{MACHINE}{machine} {host}")
 
     def compensated(self, number: int) -> None:
         """Note that this compensation is done."""
@@ -285,6 +285,10 @@ class Journal:
         self._queue.put(None)
         self._writer.join(_WRITE_DEADLINE)
         self._database.close()
+
+    def _mark(self, name: str, *, wait: bool = False) -> None:
+        sql = "INSERT OR IGNORE INTO marks (run, name) VALUES (?,?)"
+        self._put(sql, (self.run, name), wait=wait)
 
     def _last_event(self, run: str) -> int:
         last = self._database.execute("SELECT MAX(number) FROM events WHERE run=?", (run,))

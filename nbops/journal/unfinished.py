@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nbops.base.errors import NbopsError
+from nbops.base.events import Status
 from nbops.journal.store import MACHINE, PROCESS, RETRY, open_database
 
 Place = tuple[str, str, int]
@@ -21,11 +22,13 @@ class Unfinished:
     """A run as far as it came.
 
     `outcomes` holds what tasks gave, by path, host and pass, as far as it could be kept; `done`
-    are all that came to their end; `open_effects` the step ids of
-    effects that were begun and have no recorded end; `compensated` the numbers of what has
-    been undone. `undoing` tells that the way back had begun, `sealed` that users work with
-    what was done. `processes` are those that carried it out, `machines` the machine ids of the
-    hosts that it met, `retries` how often a failed task was tried anew.
+    are all that came to their end, `failed` the items that failed of those that ended badly (-1
+    without a loop); `open_effects` the step ids of effects that were begun and have no recorded
+    end; `noted` how many compensations there are, `compensated` the numbers of those that were
+    done. `undoing` tells that the way back had
+    begun, `sealed` that users work with what was done. `processes` are those that carried it
+    out, `machines` the machine ids of the hosts that it met, `retries` how often an item was
+    tried anew.
     """
 
     run: str
@@ -33,13 +36,15 @@ class Unfinished:
     plan_hash: str
     outcomes: Mapping[Place, Mapping[str, Any]] = field(repr=False)
     done: frozenset[Place] = frozenset()
+    failed: Mapping[Place, frozenset[int]] = field(default_factory=dict)
     open_effects: frozenset[str] = frozenset()
+    noted: int = 0
     compensated: frozenset[int] = frozenset()
     undoing: bool = False
     sealed: bool = False
     processes: tuple[str, ...] = ()
     machines: Mapping[str, str] = field(default_factory=dict)
-    retries: Mapping[Place, int] = field(default_factory=dict)
+    retries: Mapping[tuple[str, str, int, int], int] = field(default_factory=dict)
 
 
 def unfinished(path: Path, run: str) -> Unfinished:
@@ -66,19 +71,21 @@ def _read(database: sqlite3.Connection, run: str) -> Unfinished:
     if checked != "ok":
         raise ValueError(checked)
     plan, plan_hash = rows("SELECT plan, plan_hash FROM runs WHERE run=?")[0]
-    ended = rows("SELECT path, host, pass FROM results WHERE run=? AND item=-1")
+    results = rows("SELECT path, host, pass, item, status FROM results WHERE run=?")
     kept = rows("SELECT path, host, pass, outcome FROM outcomes WHERE run=?")
     begun = rows("SELECT step FROM effects WHERE run=? AND ended_at IS NULL")
-    undone = rows("SELECT number FROM compensations WHERE run=? AND done_at IS NOT NULL")
+    noted = rows("SELECT number, done_at FROM compensations WHERE run=?")
     marks = [name for (name,) in rows("SELECT name FROM marks WHERE run=?")]
     return Unfinished(
         run=run,
         plan=plan,
         plan_hash=plan_hash,
         outcomes={(task, host, number): json.loads(text) for task, host, number, text in kept},
-        done=frozenset((task, host, number) for task, host, number in ended),
+        done=frozenset((task, host, number) for task, host, number, item, _ in results if item < 0),
+        failed=_failed(results),
         open_effects=frozenset(step for (step,) in begun),
-        compensated=frozenset(number for (number,) in undone),
+        noted=len(noted),
+        compensated=frozenset(number for number, done_at in noted if done_at is not None),
         undoing="undoing" in marks,
         sealed="sealed" in marks,
         processes=tuple(mark.removeprefix(PROCESS) for mark in marks if mark.startswith(PROCESS)),
@@ -95,12 +102,24 @@ def _damaged(path: Path, run: str, why: str) -> NbopsError:
     )
 
 
-def _retries(marks: list[str]) -> dict[Place, int]:
-    found: dict[Place, int] = {}
+def _failed(results: Iterable[tuple[str, str, int, int, str]]) -> dict[Place, frozenset[int]]:
+    """The items that failed of each task whose failure counts."""
+    rows = list(results)
+    lost = {row[:3] for row in rows if row[3] < 0 and row[4] in {Status.FAILED, Status.UNREACHABLE}}
+    found: dict[Place, frozenset[int]] = {}
+    for task, host, number, item, status in rows:
+        place = (task, host, number)
+        if place in lost and status == Status.FAILED:
+            found[place] = found.get(place, frozenset()) | {item}
+    return found
+
+
+def _retries(marks: list[str]) -> dict[tuple[str, str, int, int], int]:
+    found: dict[tuple[str, str, int, int], int] = {}
     for mark in marks:
         if mark.startswith(RETRY):
-            count, number, path, host = mark.removeprefix(RETRY).split(" ", 3)
-            place = (path, host, int(number))
+            count, item, number, path, host = mark.removeprefix(RETRY).split(" ", 4)
+            place = (path, host, int(number), int(item))
             found[place] = max(found.get(place, 0), int(count))
     return found
 

@@ -24,12 +24,14 @@ from nbops.base.retry import Stop
 from nbops.base.secret import Masker
 from nbops.engine.connections import Connections
 from nbops.engine.includes import include_loader
+from nbops.engine.past import Interruption
 from nbops.engine.run import Run, RunReport, RunRequest
 from nbops.engine.strategy import Choice
 from nbops.engine.variables import World
 from nbops.inventory.load import load_inventory
 from nbops.inventory.pattern import match_hosts
 from nbops.journal.store import Journal, RunEntry
+from nbops.journal.unfinished import unfinished
 from nbops.runbook.expr import Templar
 from nbops.runbook.load import load_runbook
 from nbops.runbook.spec import ActionSpec, NoArgs
@@ -53,6 +55,7 @@ class Played:
     seen: list[Event] = field(default_factory=list)
     folder: Path = Path()
     journal: Path = Path()
+    run: str = ""
 
     @property
     def code(self) -> int:
@@ -85,6 +88,18 @@ class WarnAction:
         return Result(warnings=("mind",))
 
 
+class HoldAction:
+    """An action that may be repeated: notes in `begun` that it began, and waits for `go`."""
+
+    spec = ActionSpec(name="hold", args=NoArgs, summary="Waits.", example="- hold:")
+
+    def run(self, args: NoArgs, ctx: ActionContext) -> Result:
+        del args
+        work = ctx.vars["work"]
+        script = f"echo {ctx.host} >>{work}/begun; until [ -e {work}/go ]; do sleep 0.05; done"
+        return Result(changed=True, failed=not ctx.act(script).ok)
+
+
 class _Seen:
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -101,7 +116,8 @@ Play = Callable[..., Played]
 
 @pytest.fixture
 def play(tmp_path: Path) -> Play:
-    """Runs a runbook's text on the hosts a, b, c (group app) and d."""
+    """Runs a runbook's text on the hosts a, b, c (group app) and d; with `again` goes on with the
+    run of that name."""
 
     def run(text: str, *, files: Mapping[str, str] | None = None, **options: Any) -> Played:
         folder = tmp_path / "runbooks"
@@ -127,10 +143,13 @@ def _endpoint(host: str) -> Endpoint:
 
 def _run(tmp_path: Path, path: Path, options: dict[str, Any]) -> Played:
     inventory = load_inventory(tmp_path / "inventory.yml")
-    actions = Registry((*BUILTIN, WarnAction()))
+    actions = Registry((*BUILTIN, WarnAction(), HoldAction()))
     runbook = load_runbook(path, actions)
     masker, stop, seen = Masker(), options.pop("stop", Stop()), _Seen()
-    run_id = new_run_id()
+    again, fences = options.pop("again", ""), options.pop("fences", {})
+    run_id = again or new_run_id()
+    if again:
+        options["past"] = _past(tmp_path / "journal.db", again)
     journal = Journal(
         tmp_path / "journal.db",
         RunEntry(
@@ -142,6 +161,7 @@ def _run(tmp_path: Path, path: Path, options: dict[str, Any]) -> Played:
             runbook="main.yml",
             plan_hash="",
         ),
+        again=bool(again),
     )
     bus = Bus([seen, journal], masker)
     run = Run(
@@ -164,7 +184,7 @@ def _run(tmp_path: Path, path: Path, options: dict[str, Any]) -> Played:
         templar=Templar((path.parent,)),
         journal=journal,
         connections=Connections(
-            Pool(run_id, stop=stop, emit=bus),
+            Pool(run_id, stop=stop, emit=bus, fence_of=fences.get),
             _endpoint,
         ),
         match=lambda pattern: match_hosts(inventory, pattern),
@@ -176,4 +196,18 @@ def _run(tmp_path: Path, path: Path, options: dict[str, Any]) -> Played:
     )
     report = run.execute()
     journal.close()
-    return Played(report, seen.events, tmp_path, journal.path)
+    return Played(report, seen.events, tmp_path, journal.path, run_id)
+
+
+def _past(journal: Path, run: str) -> Interruption:
+    state = unfinished(journal, run)
+    return Interruption(
+        outcomes=state.outcomes,
+        ended=state.done,
+        failed=state.failed,
+        effects=state.open_effects,
+        noted=state.noted,
+        compensated=state.compensated,
+        undoing=state.undoing,
+        retries=dict(state.retries),
+    )
