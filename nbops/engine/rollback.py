@@ -38,12 +38,14 @@ class Compensations:
         self._emit = emit
         self._past = past
         self._noted: list[Compensation] = []
+        self._last = 0
         self._undoing = False
         self.sealed = False
 
     def note(self, node: Task | Block, scope: Scope, hosts: Sequence[str], batch: Batch) -> None:
         """`node.rollback` is to run for these hosts when the run fails; on disk on return."""
         numbers = tuple(self._journal.note_compensation(node.path, host, {}) for host in hosts)
+        self._last = max(self._last, *numbers)
         play = PlayVariables(list(batch.play.layers), dict(batch.play.magic))
         self._noted.append(Compensation(numbers, node, _unnoticed(scope), tuple(hosts), play))
 
@@ -61,6 +63,11 @@ class Compensations:
     def any(self) -> bool:
         """Whether there is anything to undo."""
         return bool(self._noted)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all is known again that the interrupted run would have to undo."""
+        return self._last >= self._past.noted
 
     def run(self, linear: Linear) -> None:
         """Undo everything, the last first.

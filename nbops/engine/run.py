@@ -17,6 +17,7 @@ from typing import Any
 
 from nbops.base.command import Identity
 from nbops.base.errors import (
+    ActionFailed,
     FenceRefused,
     HostFault,
     HostUnusable,
@@ -25,6 +26,7 @@ from nbops.base.errors import (
     RefusedError,
     RolledBack,
     StuckError,
+    UsageError,
 )
 from nbops.base.events import Bus, Note, RunEnded, RunStarted
 from nbops.base.retry import Stop
@@ -153,13 +155,15 @@ class Run:
 
     def _with_way_on(self, error: NbopsError) -> NbopsError:
         """The error, with what can be done about a run that is left half-way."""
-        run = self.request.run
-        if not self._open or not isinstance(error, Interrupted):
+        run, last = self.request.run, error.problems[-1]
+        if not self._open or "nbops resume" in (last.hint or ""):
             return error
-        return Interrupted(
-            f"{error}; what runs on the hosts goes on there",
-            hint=f"`nbops resume {run}` goes on, `nbops abort {run}` undoes it",
-        )
+        way = f"`nbops resume {run}` goes on, `nbops abort {run}` undoes it"
+        if isinstance(error, Interrupted):
+            return Interrupted(f"{error}; what runs on the hosts goes on there", hint=way)
+        hint = f"{last.hint}; then {way}" if last.hint else way
+        error.problems = (*error.problems[:-1], replace(last, hint=hint))
+        return error
 
     def _guarded(self, hosts: Sequence[str], states: Hosts, workers: ThreadPoolExecutor) -> int:
         request = self.request
@@ -284,11 +288,11 @@ class Run:
                     break
         except Aborted:
             return f"run {self.request.run} was aborted"
-        except RefusedError as refused:
-            if not undo.any:
+        except (RefusedError, UsageError, ActionFailed) as error:  # of a play or task, not a host
+            if not undo.any or not undo.complete:
                 raise
-            self.bus(Note(level="error", message=str(refused), hint=refused.problems[0].hint or ""))
-            return str(refused)
+            self.bus(Note(level="error", message=str(error), hint=error.problems[0].hint or ""))
+            return str(error)
         return states.why_lost(player.lost) if player.lost else ""
 
     def _before_undoing(self, why: str) -> None:

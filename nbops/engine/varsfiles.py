@@ -8,7 +8,6 @@ from typing import Any
 
 from nbops.base.errors import ActionFailed
 from nbops.base.yamlpos import load_file
-from nbops.engine.scope import as_mapping
 from nbops.engine.variables import PlayVariables, VariableStore
 from nbops.runbook.expr import Layer, Templar, Variables, is_template
 from nbops.runbook.model import Play
@@ -73,4 +72,7 @@ def _first(named: Any, templar: Templar, *, must: bool) -> list[Layer]:
 
 
 def _content(path: Path) -> Mapping[str, Any]:
-    return as_mapping(load_file(path) or {})
+    content = load_file(path) or {}
+    if not isinstance(content, Mapping):
+        raise ActionFailed(f"{path}: a file of variables is a mapping")
+    return content

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from nbops.base.events import Note, PhaseStarted, Status, StepEnded
 from nbops.base.retry import Stop
+from nbops.transport.session import Fence
 from tests.engine.conftest import Play
 
 
@@ -564,3 +566,104 @@ def test_a_host_that_cannot_be_reached_is_named_with_what_to_do_when_it_is_gone_
     (problem,) = played.report.error.problems
     assert "gone" in problem.message
     assert str(problem.hint).endswith("if it is gone for good: take it out of the inventory")
+
+
+BEGUN = """
+    - hosts: a
+      gather_facts: false
+      tasks:
+        - name: one
+          shell: "echo on >>{{ work }}/state"
+          rollback: [{name: undo one, shell: "echo off >>{{ work }}/state"}]
+"""
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "hosts: '{{ nothing }}'",
+        "{hosts: a, serial: '{{ nothing }}'}",
+        "{hosts: a, serial: '{{ word }}'}",
+        "{hosts: a, max_fail_percentage: '{{ word }}'}",
+        "{hosts: a, vars_files: ['{{ word }}.yml']}",
+        "{hosts: a, gather_facts: false, tasks: [{ping: , run_once: '{{ nothing }}'}]}",
+        "{hosts: a, gather_facts: false, tasks: [{shell: 'true', notify: '{{ nothing }}'}]}",
+    ],
+)
+def test_an_error_in_the_text_of_a_later_play_undoes_what_was_begun(play: Play, wrong: str) -> None:
+    played = play(f"{BEGUN}    - {wrong}\n", files={"from-all.yml": "- no mapping"})
+    assert (played.folder / "state").read_text() == "on\noff\n"
+    assert played.code == 3
+    assert str(played.report.error).endswith(". Everything that was begun was undone")
+
+
+def test_an_error_after_something_that_nothing_undoes_says_how_to_go_on(play: Play) -> None:
+    played = play(f"{BEGUN.partition('rollback')[0]}\n    - hosts: '{{{{ nothing }}}}'\n")
+    assert played.code == 1
+    assert played.report.error is not None
+    assert f"`nbops resume {played.run}` goes on" in str(played.report.error.problems[-1].hint)
+
+
+def test_an_error_before_the_place_where_a_run_stood_undoes_no_part_of_it(
+    play: Play, tmp_path: Path
+) -> None:
+    text = f"""{BEGUN}
+    - hosts: a
+      gather_facts: false
+      vars_files: ["{{{{ word }}}}.yml"]
+      tasks:
+        - name: two
+          shell: |
+            echo two >>{{{{ work }}}}/state
+            until [ -e {{{{ work }}}}/go ]; do sleep 0.05; done
+          rollback: [{{name: undo two, shell: "echo not two >>{{{{ work }}}}/state"}}]
+"""
+    stop, state = Stop(), tmp_path / "state"
+
+    def watch() -> None:
+        while not state.exists() or len(state.read_text().splitlines()) < 2:
+            time.sleep(0.02)
+        stop.set()
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    run = play(text, stop=stop, files={"from-all.yml": "a: 1"}).run
+    watching.join()
+    played = play(text, again=run, files={"from-all.yml": "no mapping"})
+    (tmp_path / "go").touch()
+    assert played.code == 1
+    assert played.report.error is not None
+    assert f"`nbops abort {run}` undoes it" in str(played.report.error.problems[-1].hint)
+    assert state.read_text() == "on\ntwo\n"
+
+
+ELSEWHERE = f"""{BEGUN}
+    - hosts: b
+      gather_facts: false
+      tasks: [{{name: two, shell: "echo on >>{{{{ work }}}}/elsewhere"}}]
+"""
+
+
+@pytest.mark.parametrize("record", [None, "", "no number"])
+def test_a_record_of_the_lock_that_tells_nothing_is_a_failure_that_is_undone(
+    play: Play, tmp_path: Path, record: str | None
+) -> None:
+    fences = {host: Fence(str(tmp_path / host), 3) for host in "ab"}
+    (tmp_path / "a").write_text("3\nheld\n")
+    if record is not None:
+        (tmp_path / "b").write_text(record)
+    played = play(ELSEWHERE, fences=fences)
+    assert played.code == 3, played.report
+    assert "is gone or cannot be read" in str(played.report.error)
+    assert (tmp_path / "state").read_text() == "on\noff\n"
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_host_that_a_newer_run_has_ends_this_one_for_good(play: Play, tmp_path: Path) -> None:
+    fences = {host: Fence(str(tmp_path / host), 3) for host in "ab"}
+    (tmp_path / "a").write_text("3\nheld\n")
+    (tmp_path / "b").write_text("4\nheld\n")
+    played = play(ELSEWHERE, fences=fences)
+    assert played.code == 1
+    assert "a newer run holds this host" in str(played.report.error)
+    assert (tmp_path / "state").read_text() == "on\n"
