@@ -58,7 +58,8 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RunEnded(Event):
-    """The run is over. `recap` maps host to counts by status; `seconds` is the whole run."""
+    """The run is over. `recap` maps host to counts by status; `seconds` is the whole run;
+    `hint` is what can be done about the error that ended it."""
 
     kind = "run_ended"
     run: str
@@ -66,6 +67,7 @@ class RunEnded(Event):
     seconds: float
     recap: Mapping[str, Mapping[str, int]]
     message: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

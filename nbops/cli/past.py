@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nbops.base.errors import UsageError
 from nbops.cli import show
 from nbops.cli.options import Output, expand
 from nbops.report.lines import duration
@@ -30,6 +32,9 @@ def add_to(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command(epilog="Example: nbops history --cluster main")(expand(history))
     app.command("show", epilog="Example: nbops show 20261123")(expand(show_run))
+    app.command(
+        epilog="Examples: nbops report; nbops report 20261123 -o upgrade.html; nbops report -o -"
+    )(expand(report))
 
 
 def history(
@@ -76,6 +81,53 @@ def show_run(
         show.text(past.message)
     if past.ended_at is None and not output.json:
         show.text(f"{past.run}: no end is recorded; it runs still, or was killed")
+
+
+def report(
+    output: Output,
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN]",
+            help="Its name, or the beginning of it.",
+            show_default="the latest one",
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Where to; - is standard output.",
+            show_default="report-RUN.html",
+        ),
+    ] = None,
+) -> None:
+    """One past run as a web page: a file that needs nothing beside itself."""
+    from nbops.journal import read
+    from nbops.journal.store import journal_path
+    from nbops.report import html
+    from nbops.report.file import write_report
+    from nbops.report.replay import replay
+
+    if output.json and file == Path("-"):
+        raise UsageError(
+            "-o - and --json both want standard output",
+            hint="`nbops show RUN --json` gives a run as data",
+        )
+    path = journal_path()
+    past = read.find_run(path, run) if run else read.latest_run(path)
+    events = replay(read.events(path, past.run))
+    page = html.page(past, events, not_undone=read.not_undone(path, past.run))
+    if file == Path("-"):
+        show.whole(page)
+        return
+    written = write_report(file or Path(f"report-{past.run}.html"), page)
+    if output.json:
+        show.document({"run": past.run, "file": written})
+    else:
+        show.text(str(written))
 
 
 def end(run: PastRun) -> str:

@@ -32,6 +32,11 @@ def text(value: str) -> None:
     Out(sys.stdout).write(clean(value).rstrip("\n"))
 
 
+def whole(value: str) -> None:
+    """A text that is clean already, on standard output as it is."""
+    Out(sys.stdout).write(value.rstrip("\n"))
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Rows in columns under their names, on standard output."""
     cells = [[one_line(cell) for cell in row] for row in (head, *rows)]

@@ -145,10 +145,16 @@ class Run:
         recap = states.recap()
         message = str(error) if error else _ending(code, recap, self._over)
         shown = 0 if aborting and isinstance(error, RolledBack) else code
-        ended = RunEnded(
-            run=request.run, exit_code=shown, seconds=seconds, recap=recap, message=message
+        self.bus(
+            RunEnded(
+                run=request.run,
+                exit_code=shown,
+                seconds=seconds,
+                recap=recap,
+                message=message,
+                hint=_hints(error),
+            )
         )
-        self.bus(ended)
         note = self.journal.leave if self._open else self.journal.end
         note(code, self.masker.text(message))
         return RunReport(exit_code=code, recap=recap, seconds=seconds, error=error)
@@ -337,6 +343,11 @@ class Run:
             undo=undo,
             workers=workers,
         )
+
+
+def _hints(error: NbopsError | None) -> str:
+    problems = error.problems if error else ()
+    return "\n".join(dict.fromkeys(one.hint for one in problems if one.hint))
 
 
 def _ending(code: int, recap: Mapping[str, Mapping[str, int]], over: str) -> str:

@@ -81,6 +81,25 @@ def find_run(path: Path, name: str) -> PastRun:
     )
 
 
+def latest_run(path: Path) -> PastRun:
+    """The run that began last. Raises UsageError when there is none."""
+    runs = history(path, most=1)
+    if not runs:
+        raise UsageError("no run was made from this computer yet", hint="see `nbops history`")
+    return runs[0]
+
+
+def not_undone(path: Path, run: str) -> list[tuple[str, str]]:
+    """What a run that turned back has not undone yet, the next first: each the place of a step
+    in the plan, and a host. Nothing for a run that did not turn back."""
+    sql = (
+        "SELECT path, host FROM compensations WHERE run=? AND done_at IS NULL AND EXISTS"
+        " (SELECT 1 FROM marks WHERE run=? AND name='undoing') ORDER BY number DESC"
+    )
+    with closing(open_database(path)) as database:
+        return [(place, host) for place, host in database.execute(sql, (run, run))]
+
+
 def events(path: Path, run: str) -> Iterator[dict[str, Any]]:
     """The events of a run in order, as `--json` printed them."""
     with closing(open_database(path)) as database:

@@ -38,9 +38,18 @@ class Downtime:
             else:
                 self._down.discard(event.host)
 
+    @property
+    def stands(self) -> bool:
+        """Whether a balancer answers 503 still."""
+        return bool(self._down)
+
+    def until(self, now: float) -> None:
+        """Count up to `now`, the end of the run."""
+        self._count(now)
+
     def lines(self, now: float) -> list[Line]:
         """What to say of it at the end of a run; nothing when there was no 503."""
-        self._count(now)
+        self.until(now)
         if not self.parts:
             return []
         told = [
@@ -48,11 +57,10 @@ class Downtime:
             for name, seconds in self.parts.items()
             if seconds >= _LEAST
         ]
-        stands = bool(self._down)
         words = f"503 for {duration(self.seconds)}"
-        words += ", and it stands" if stands else ""
+        words += ", and it stands" if self.stands else ""
         parts = f": {', '.join(told)}" if told else ""
-        return [line(Span(words, Tone.BAD if stands else Tone.WARNING), parts)]
+        return [line(Span(words, Tone.BAD if self.stands else Tone.WARNING), parts)]
 
     def _count(self, now: float) -> None:
         if self._down:

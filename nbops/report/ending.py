@@ -18,7 +18,8 @@ _COUNT_TONES = {
     "rescued": Tone.WARNING,
     "ignored": Tone.WARNING,
 }
-_ENDS = {
+ENDS = {
+    0: "done",
     1: "failed",
     2: "refused",
     3: "failed and rolled back",
@@ -97,7 +98,7 @@ def closing(event: RunEnded, *, command: str = "", check: bool = False) -> list[
     if event.exit_code == 0:
         words = f"{subject}: done{took}, {_changes(event.recap, check)}"
         return [line(Span(words, Tone.GOOD)), *block(event.message, indent="  ")]
-    end = _ENDS.get(event.exit_code, f"ended with {event.exit_code}")
+    end = ENDS.get(event.exit_code, f"ended with {event.exit_code}")
     hosts = _lost(event.recap)
     where = f" on {names(hosts)}" if hosts and event.exit_code in {1, 3, 6} else ""
     words = f"{subject}: {end}{where}, after {duration(event.seconds)} (exit {event.exit_code})"
