@@ -67,11 +67,13 @@ class ToldTask:
 
 @dataclass
 class ToldPhase:
-    """A part of the run, by its name (empty before the first one), and its tasks."""
+    """A part of the run, by its name (empty before the first one), and its tasks. `behind_page`
+    are the seconds of it in which visitors got the 503 page."""
 
     name: str
     since: float
     until: float
+    behind_page: float = 0.0
     tasks: list[ToldTask] = field(default_factory=list)
 
     @property
@@ -108,9 +110,7 @@ class Story:
             self.last = event.time
             self.downtime.take(event)
             self._take(event)
-            if self.phases:
-                self.phases[-1].until = event.time
-        self.downtime.until(self.last)
+        self._close_phase(self.last)
 
     @property
     def tasks(self) -> list[ToldTask]:
@@ -220,9 +220,15 @@ class Story:
         self.ended = event
 
     def _phase(self, name: str, now: float) -> None:
+        self._close_phase(now)
+        self.phases.append(ToldPhase(name, now, now))
+
+    def _close_phase(self, now: float) -> None:
+        self.downtime.until(now)
         if self.phases:
             self.phases[-1].until = now
-        self.phases.append(ToldPhase(name, now, now))
+            before = sum(one.behind_page for one in self.phases[:-1])
+            self.phases[-1].behind_page = self.downtime.seconds - before
 
     def _present(self, now: float) -> ToldPhase:
         if not self.phases:
