@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nbops.cli import runbooks, show
-from nbops.cli.extra import extra_vars
-from nbops.cli.options import Output, Target, expand
+from nbops.cli import show
+from nbops.cli.carry_out import carry_out
+from nbops.cli.options import AcceptDataLoss, Check, Output, Target, expand
 
 if TYPE_CHECKING:
     from nbops.cli.reach import Reach
@@ -26,28 +26,10 @@ def add_to(app: typer.Typer) -> None:
 def backup(
     target: Target,
     output: Output,
-    check: Annotated[
-        bool, typer.Option("--check", help="Say what would be done; change nothing.")
-    ] = False,
+    check: Check = False,
 ) -> None:
     """Back up the database, and what else the settings say, while the cluster serves."""
-    from nbops.cli import wire
-
-    inventory = target.inventory_path()
-    options = wire.RunOptions(
-        command="backup",
-        runbook=runbooks.find("backup", inventory),
-        inventory=inventory,
-        strict=True,
-        extra_vars=extra_vars(target.extra_vars or ()),
-        check=check,
-        forks=target.forks,
-        json=output.json,
-        plain=output.plain,
-        verbosity=output.verbosity,
-        yes=target.yes,
-    )
-    raise typer.Exit(wire.run(options))
+    carry_out("backup", target, output, check=check)
 
 
 def restore(
@@ -56,38 +38,24 @@ def restore(
     name: Annotated[
         str, typer.Argument(metavar="BACKUP", help="Its name, as `nbops backups` lists it.")
     ],
-    accept_data_loss: Annotated[
-        bool,
-        typer.Option("--accept-data-loss", help="What was written since may be lost to the users."),
-    ] = False,
-    check: Annotated[
-        bool, typer.Option("--check", help="Say what would be done; change nothing.")
-    ] = False,
+    accept_data_loss: AcceptDataLoss = False,
+    check: Check = False,
 ) -> None:
     """Bring the database of a backup back, under the version that runs.
 
     Says what will be lost and asks. The database that is replaced is kept, and backed up.
     """
-    from nbops.cli import wire
     from nbops.engine.run import OnFailure
 
-    inventory = target.inventory_path()
-    options = wire.RunOptions(
-        command="restore",
-        runbook=runbooks.find("restore", inventory),
-        inventory=inventory,
-        strict=True,
-        extra_vars={**extra_vars(target.extra_vars or ()), "nbops_backup": name},
+    carry_out(
+        "restore",
+        target,
+        output,
+        given={"nbops_backup": name},
         accept_data_loss=accept_data_loss and target.yes,
         on_failure=OnFailure.ROLLBACK,
         check=check,
-        forks=target.forks,
-        json=output.json,
-        plain=output.plain,
-        verbosity=output.verbosity,
-        yes=target.yes,
     )
-    raise typer.Exit(wire.run(options))
 
 
 def backups(target: Target, output: Output) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from nbops.base.errors import UsageError
 from nbops.cli import runbooks, show
 from nbops.cli.extra import extra_vars
-from nbops.cli.options import Output, Target, expand
+from nbops.cli.options import InventoryFile, Output, Target, expand
 
 
 def add_to(app: typer.Typer) -> None:
@@ -22,10 +20,7 @@ def add_to(app: typer.Typer) -> None:
 def check(
     target: Target,
     output: Output,
-    inventory_file: Annotated[
-        Path | None,
-        typer.Argument(metavar="[INVENTORY]", help="The inventory.", show_default=False),
-    ] = None,
+    inventory_file: InventoryFile = None,
 ) -> None:
     """Find everything that could stop a deploy or upgrade. Changes nothing on any host.
 

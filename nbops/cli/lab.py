@@ -30,8 +30,10 @@ def add_to(app: typer.Typer) -> None:
     lab.command(epilog="Example: nbops lab up --nodes 3, then nbops deploy with its last line.")(
         expand(up)
     )
-    lab.command()(expand(down))
-    lab.command()(expand(status))
+    lab.command(epilog="Examples: nbops lab down --name demo; nbops lab down --all")(expand(down))
+    lab.command(epilog="Examples: nbops lab status; nbops lab status --name demo --json")(
+        expand(status)
+    )
     lab.command(epilog="Example: nbops lab ssh node1 -- docker ps")(ssh)
     app.add_typer(lab, name="lab")
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     lock = typer.Typer(no_args_is_help=True, help="The cluster's lock.")
-    lock.command("show")(expand(show_lock))
+    lock.command("show", epilog="Examples: nbops lock show; nbops lock show --json")(
+        expand(show_lock)
+    )
     lock.command("break", epilog="Example: nbops lock break 20261123T101500Z-1a2b3c")(
         expand(break_lock)
     )

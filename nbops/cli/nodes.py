@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from nbops.cli import runbooks
-from nbops.cli.extra import extra_vars
-from nbops.cli.options import Output, Target, expand
-
-Inventory = Annotated[
-    Path | None,
-    typer.Argument(metavar="[INVENTORY]", help="The inventory.", show_default=False),
-]
-Check = Annotated[bool, typer.Option("--check", help="Say what would change; change nothing.")]
+from nbops.cli.carry_out import carry_out
+from nbops.cli.options import Check, InventoryFile, Output, Target, expand
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,7 +23,7 @@ def add_to(app: typer.Typer) -> None:
 def stop(
     target: Target,
     output: Output,
-    inventory_file: Inventory = None,
+    inventory_file: InventoryFile = None,
     page: Annotated[
         bool,
         typer.Option(
@@ -44,56 +36,35 @@ def stop(
 
     Redis and the database go on running.
     """
-    _carry_out("stop", target, output, inventory_file, check=check, given={"nbops_page": page})
+    given = {"nbops_page": page}
+    _carry_out("stop", target, output, inventory_file, check=check, given=given)
 
 
 def start(
-    target: Target, output: Output, inventory_file: Inventory = None, check: Check = False
+    target: Target, output: Output, inventory_file: InventoryFile = None, check: Check = False
 ) -> None:
     """Start all nodes as they are recorded: one, then the others; then let visitors in.
 
     What was edited in the inventory since is for `nbops deploy`; this is also the way back when
     a deploy failed behind its 503 page.
     """
-    _carry_out("start", target, output, inventory_file, check=check, given={})
+    _carry_out("start", target, output, inventory_file, check=check)
 
 
 def restart(
-    target: Target, output: Output, inventory_file: Inventory = None, check: Check = False
+    target: Target, output: Output, inventory_file: InventoryFile = None, check: Check = False
 ) -> None:
     """Restart the nodes one after the other, as they are recorded; visitors notice nothing.
 
     Each is taken out of every balancer, and put back when it serves. Fails, before it touches
     a node, when no other one serves meanwhile.
     """
-    _carry_out("restart", target, output, inventory_file, check=check, given={})
+    _carry_out("restart", target, output, inventory_file, check=check)
 
 
 def _carry_out(
-    name: str,
-    target: Target,
-    output: Output,
-    inventory_file: Path | None,
-    *,
-    check: bool,
-    given: Mapping[str, Any],
-) -> None:
-    from nbops.cli import wire
+    name: str, target: Target, output: Output, inventory_file: Path | None, **named: Any
+) -> NoReturn:
     from nbops.engine.run import OnFailure
 
-    inventory = target.inventory_path(inventory_file)
-    options = wire.RunOptions(
-        command=name,
-        runbook=runbooks.find(name, inventory),
-        inventory=inventory,
-        strict=True,
-        extra_vars={**given, **extra_vars(target.extra_vars or ())},
-        forks=target.forks,
-        on_failure=OnFailure.STOP,
-        check=check,
-        json=output.json,
-        plain=output.plain,
-        verbosity=output.verbosity,
-        yes=target.yes,
-    )
-    raise typer.Exit(wire.run(options))
+    carry_out(name, target, output, inventory_file, on_failure=OnFailure.STOP, **named)

@@ -19,6 +19,16 @@ from nbops.base.errors import UsageError
 
 DEFAULT_INVENTORY = Path("inventory.yml")
 
+InventoryFile = Annotated[
+    Path | None,
+    typer.Argument(metavar="[INVENTORY]", help="The inventory.", show_default=False),
+]
+Check = Annotated[bool, typer.Option("--check", help="Say what would change; change nothing.")]
+AcceptDataLoss = Annotated[
+    bool,
+    typer.Option("--accept-data-loss", help="What was written since may be lost to the users."),
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Output:

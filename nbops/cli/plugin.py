@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from nbops.cli import runbooks
-from nbops.cli.extra import extra_vars
-from nbops.cli.options import Output, Target, expand
+from nbops.cli.carry_out import carry_out
+from nbops.cli.options import Check, Output, Target, expand
 
 Names = Annotated[
     list[str],
@@ -16,7 +15,6 @@ Names = Annotated[
         metavar="NAME…", help="As the app calls it, or its package.", show_default=False
     ),
 ]
-Check = Annotated[bool, typer.Option("--check", help="Say what would be done; change nothing.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -54,23 +52,8 @@ def disable(names: Names, target: Target, output: Output, check: Check = False) 
 
 
 def _switch(verb: str, names: list[str], target: Target, output: Output, *, check: bool) -> None:
-    from nbops.cli import wire
     from nbops.engine.run import OnFailure
 
-    inventory = target.inventory_path()
-    chosen = {"nbops_plugins": list(dict.fromkeys(names)), "nbops_enable": verb == "enable"}
-    options = wire.RunOptions(
-        command=f"plugin {verb}",
-        runbook=runbooks.find(f"plugin-{verb}", inventory),
-        inventory=inventory,
-        strict=True,
-        extra_vars={**extra_vars(target.extra_vars or ()), **chosen},
-        on_failure=OnFailure.ROLLBACK,
-        check=check,
-        forks=target.forks,
-        json=output.json,
-        plain=output.plain,
-        verbosity=output.verbosity,
-        yes=target.yes,
-    )
-    raise typer.Exit(wire.run(options))
+    given = {"nbops_plugins": list(dict.fromkeys(names)), "nbops_enable": verb == "enable"}
+    failed = OnFailure.ROLLBACK
+    carry_out(f"plugin-{verb}", target, output, given=given, on_failure=failed, check=check)

@@ -9,7 +9,7 @@ import typer
 
 from nbops.cli import runbooks, show
 from nbops.cli.extra import extra_vars
-from nbops.cli.options import Choice, Output, Steps, Target, expand, words
+from nbops.cli.options import Choice, InventoryFile, Output, Steps, Target, expand, words
 
 
 def add_to(app: typer.Typer) -> None:
@@ -22,10 +22,7 @@ def deploy(
     target: Target,
     choice: Choice,
     output: Output,
-    inventory_file: Annotated[
-        Path | None,
-        typer.Argument(metavar="[INVENTORY]", help="The inventory.", show_default=False),
-    ] = None,
+    inventory_file: InventoryFile = None,
     adopt: Annotated[
         bool,
         typer.Option("--adopt", help="Take over this cluster, which was built by hand."),

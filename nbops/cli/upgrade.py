@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from nbops.cli import runbooks
-from nbops.cli.extra import extra_vars
-from nbops.cli.options import Output, Target, expand
+from nbops.cli.carry_out import carry_out
+from nbops.cli.options import AcceptDataLoss, Check, InventoryFile, Output, Target, expand
 
-Inventory = Annotated[
-    Path | None,
-    typer.Argument(metavar="[INVENTORY]", help="The inventory.", show_default=False),
-]
-Check = Annotated[bool, typer.Option("--check", help="Say what would change; change nothing.")]
 Diff = Annotated[bool, typer.Option("--diff", help="Show differences in files.")]
 
 
@@ -35,7 +28,7 @@ def upgrade(  # noqa: PLR0917  typer's options
     version: Annotated[
         str, typer.Option("--version", metavar="V", help="The version that is to run.")
     ],
-    inventory_file: Inventory = None,
+    inventory_file: InventoryFile = None,
     on_failure: Annotated[
         str | None,
         typer.Option(
@@ -63,7 +56,7 @@ def upgrade(  # noqa: PLR0917  typer's options
             f"--on-failure {on_failure}: it is rollback, stop or ask",
             hint="`rollback` goes back by itself, `stop` leaves the 503 page standing",
         ) from None
-    _carry_out(
+    carry_out(
         "upgrade",
         target,
         output,
@@ -78,7 +71,7 @@ def upgrade(  # noqa: PLR0917  typer's options
 def rollback(  # noqa: PLR0917  typer's options
     target: Target,
     output: Output,
-    inventory_file: Inventory = None,
+    inventory_file: InventoryFile = None,
     to: Annotated[
         int | None,
         typer.Option(
@@ -88,10 +81,7 @@ def rollback(  # noqa: PLR0917  typer's options
             show_default="the one before",
         ),
     ] = None,
-    accept_data_loss: Annotated[
-        bool,
-        typer.Option("--accept-data-loss", help="What was written since may be lost to the users."),
-    ] = False,
+    accept_data_loss: AcceptDataLoss = False,
     check: Check = False,
     diff: Diff = False,
 ) -> None:
@@ -101,7 +91,7 @@ def rollback(  # noqa: PLR0917  typer's options
     """
     from nbops.engine.run import OnFailure
 
-    _carry_out(
+    carry_out(
         "rollback",
         target,
         output,
@@ -112,25 +102,3 @@ def rollback(  # noqa: PLR0917  typer's options
         check=check,
         diff=diff,
     )
-
-
-def _carry_out(
-    name: str, target: Target, output: Output, inventory_file: Path | None, **named: Any
-) -> None:
-    from nbops.cli import wire
-
-    inventory = target.inventory_path(inventory_file)
-    options = wire.RunOptions(
-        command=name,
-        runbook=runbooks.find(name, inventory),
-        inventory=inventory,
-        strict=True,
-        extra_vars=extra_vars(target.extra_vars or ()),
-        forks=target.forks,
-        json=output.json,
-        plain=output.plain,
-        verbosity=output.verbosity,
-        yes=target.yes,
-        **named,
-    )
-    raise typer.Exit(wire.run(options))
