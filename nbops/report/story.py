@@ -19,11 +19,11 @@ from nbops.base.events import (
     StepProgress,
     TaskStarted,
 )
+from nbops.engine.rollback import PHASE as UNDOING
 from nbops.report import step
 from nbops.report.downtime import Downtime
 from nbops.report.tally import Tally
 
-UNDOING = "rollback"  # the phase in which the engine undoes what was begun
 _WORST_FIRST = (
     Status.UNREACHABLE,
     Status.FAILED,
@@ -132,7 +132,9 @@ class Story:
 
     @property
     def serves(self) -> str:
-        """The version that was verified last; empty when none was."""
+        """The version that was verified last and that visitors get; empty when there is none."""
+        if self.check or self.downtime.stands:
+            return ""
         found = [
             str(one.result.get("version", ""))
             for task in self.tasks

@@ -1,6 +1,7 @@
 """`nbops report`: the web page of a past run, as a file."""
 
 import json
+import os
 import signal
 import stat
 import subprocess
@@ -119,9 +120,12 @@ def test_what_is_no_file_or_cannot_be_written_is_refused(
 ) -> None:
     nbops("run", runbook("- debug: {msg: hello}"))
     Path("folder").mkdir()
-    told = nbops("report", "-o", "folder")
-    assert told.code == 2
-    assert "folder is not a file" in told.err
+    os.mkfifo("pipe")
+    for name in ("folder", "pipe"):
+        told = nbops("report", "-o", name)
+        assert told.code == 2
+        assert f"{name} is not a file" in told.err
+    assert Path("pipe").is_fifo()
     assert nbops("report", "-o", "nowhere/page.html").code == 2
     assert nbops("report", "-o", "-", "--json").code == 2
 

@@ -10,7 +10,7 @@ import pytest
 from nbops.base.errors import NbopsError, UsageError
 from nbops.base.events import Note
 from nbops.base.ids import StepId
-from nbops.journal.read import events, find_run, history
+from nbops.journal.read import events, find_run, history, latest_run, not_undone
 from nbops.journal.store import Journal, RunEntry
 
 
@@ -86,6 +86,29 @@ def test_an_unknown_run_is_a_usage_error_with_the_nearest(path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         find_run(path, "20260101T000000Z-abd")
     assert "abc" in str(caught.value.problems[0].hint)
+
+
+def test_the_latest_run_is_the_one_that_began_last(path: Path) -> None:
+    with pytest.raises(UsageError, match="no run was made"):
+        latest_run(path)
+    for run in ("r2", "r1"):
+        Journal(path, entry(run)).close()
+    assert latest_run(path).run == "r1"
+
+
+def test_what_is_not_undone_is_known_of_a_run_that_turned_back(path: Path) -> None:
+    journal = Journal(path, entry())
+    first, second, _ = (
+        journal.note_compensation(place, "node1", {}) for place in ("0.1", "0.2", "0.3")
+    )
+    journal.compensated(second)
+    journal.mark("sealed")
+    assert not_undone(path, "r1") == []
+    journal.mark("undoing")
+    assert not_undone(path, "r1") == [("0.3", "node1"), ("0.1", "node1")]
+    journal.compensated(first)
+    journal.close()
+    assert not_undone(path, "r1") == [("0.3", "node1")]
 
 
 def test_events_come_back_as_they_were(path: Path) -> None:

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from nbops.base.events import Event, Status, StepEnded, TaskStarted
+from nbops.base.events import Event, PhaseStarted, RunEnded, Status, StepEnded, TaskStarted
 from nbops.journal.read import PastRun
 from nbops.report import html
 from nbops.report.clean import clean
@@ -150,6 +150,22 @@ def test_the_503_time_is_told_with_its_parts() -> None:
     assert len(page.having("rect")) == 3  # two balancers, and the key
 
 
+def verified(version: str) -> Event:
+    verify = "nocobase_verify"
+    return told.ended("Look", "node1", action=verify, result={"version": version}, time=5)
+
+
+def test_what_serves_after_a_good_run_is_what_was_verified_last() -> None:
+    page = page_of([told.started(), verified("2.2.15"), verified("2.2.16"), told.over({})])
+    assert "NocoBase 2.2.16 serves." in page.text
+
+
+def test_nothing_serves_while_the_503_page_stands_and_nothing_new_after_a_check() -> None:
+    behind = [told.started(), told.maintenance("lb", on=True), verified("2.2.16"), told.over({})]
+    assert "serves." not in page_of(behind).text
+    assert "serves." not in page_of([told.started(check=True), verified("2.2.16")]).text
+
+
 def test_a_503_that_stands_is_said_loudly() -> None:
     events = [told.started(), told.maintenance("lb", on=True, time=10), told.over({}, seconds=50)]
     page = page_of(events, exit_code=6)
@@ -160,9 +176,9 @@ def test_each_phase_has_its_part_of_the_503_time() -> None:
     events: list[Event] = [
         told.started(),
         told.phase("prepare"),
-        told.phase("backup").__class__(time=5, phase="backup"),
+        PhaseStarted(time=5, phase="backup"),
         told.maintenance("lb", on=True, time=6),
-        told.phase("traffic").__class__(time=16, phase="traffic"),
+        PhaseStarted(time=16, phase="traffic"),
         told.maintenance("lb", on=False, time=20),
         told.over({}, seconds=21),
     ]
@@ -193,7 +209,7 @@ def failed_run() -> list[Event]:
         TaskStarted(time=10, step=back, task=back, action="x", hosts=("node2",), phase="rollback"),
         told.ended(back, "node2", "changed", time=12),
         told.note("NocoBase 2.2.15 serves as before", "info"),
-        told.over({}, exit_code=3).__class__(
+        RunEnded(
             time=12, run="R1", exit_code=3, seconds=12, recap={}, hint="look at the migration"
         ),
     ]
