@@ -118,6 +118,11 @@ class Story:
         return [task for phase in self.phases for task in phase.tasks]
 
     @property
+    def parts(self) -> list[ToldPhase]:
+        """The phases that have a name, a task, or a part of the 503 time."""
+        return [one for one in self.phases if one.name or one.tasks or one.behind_page]
+
+    @property
     def undone(self) -> list[ToldTask]:
         """What was done on the way back."""
         quiet = {Status.SKIPPED, None}

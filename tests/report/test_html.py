@@ -147,7 +147,11 @@ def test_the_503_time_is_told_with_its_parts() -> None:
     assert "503 for 32 s" in page.text
     assert "(30 s); at lb2" in page.text
     assert "(31 s)." in page.text
-    assert len(page.having("rect")) == 3  # two balancers, and the key
+    bars = [one for one in page.having("rect") if one["class"] == "stands" and "y" in one]
+    assert [(one["x"], one["width"]) for one in bars] == [
+        ("200.00", "600.00"),
+        ("220.00", "620.00"),
+    ]
 
 
 def verified(version: str) -> Event:
