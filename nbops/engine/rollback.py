@@ -87,6 +87,7 @@ class Compensations:
                 linear,
                 batch=batch,
                 phase=PHASE,
+                one_phase=True,
                 first_pass=one.numbers[0] * _PASSES,
                 _passes={},
             )

@@ -66,6 +66,7 @@ class Linear:
     workers: ThreadPoolExecutor
     choice: Choice = field(default_factory=Choice)
     phase: str = ""
+    one_phase: bool = False  # the way back is one part of the run, whatever its tasks say
     first_pass: int = 1
     _passes: dict[str, int] = field(default_factory=dict)
     _entered: dict[Body, set[str]] = field(default_factory=dict)
@@ -381,7 +382,7 @@ class Linear:
             self._enter_phase(body.node)
 
     def _enter_phase(self, node: Common) -> None:
-        if node.phase and node.phase != self.phase:
+        if node.phase and node.phase != self.phase and not self.one_phase:
             self.phase = node.phase
             self.parts.emit(PhaseStarted(phase=node.phase))
 

@@ -10,25 +10,41 @@ from datetime import date, time
 from enum import Enum
 from typing import Any, TextIO
 
-from nbops.base.events import Event
+from nbops.base.events import Event, RunEnded
 from nbops.base.secret import MASK, Secret
+from nbops.report.downtime import Downtime
 from nbops.report.out import Out
 
 _DEEPEST = 64
 
 
 class JsonObserver:
-    """Prints every event as one JSON object on a line of its own."""
+    """Prints every event as one JSON object on a line of its own; the last one bears the 503
+    time and its parts, in seconds, when there was any."""
 
     def __init__(self, stream: TextIO) -> None:
         self._out = Out(stream)
+        self._downtime = Downtime()
 
     def on_event(self, event: Event) -> None:
         """Print the event."""
-        self._out.write(as_line(event.as_dict()))
+        self._downtime.take(event)
+        data = event.as_dict()
+        if isinstance(event, RunEnded):
+            data |= self._told(event.time)
+        self._out.write(as_line(data))
 
     def close(self) -> None:
         """Nothing is held back, so there is nothing to do."""
+
+    def _told(self, now: float) -> dict[str, Any]:
+        down = self._downtime
+        down.until(now)
+        if not down.parts:
+            return {}
+        parts = {name: round(seconds, 3) for name, seconds in down.parts.items()}
+        told = {"seconds": round(down.seconds, 3), "stands": down.stands, "parts": parts}
+        return {"downtime": told}
 
 
 def as_line(data: Mapping[str, Any]) -> str:

@@ -25,8 +25,8 @@ def started(hosts: tuple[str, ...] = NODES, *, check: bool = False) -> RunStarte
     return RunStarted(time=0, run="R1", command="deploy", cluster="demo", hosts=hosts, check=check)
 
 
-def phase(name: str) -> PhaseStarted:
-    return PhaseStarted(time=0, phase=name)
+def phase(name: str, *, time: float = 0) -> PhaseStarted:
+    return PhaseStarted(time=time, phase=name)
 
 
 def play(name: str, hosts: tuple[str, ...] = NODES) -> PlayStarted:

@@ -14,7 +14,7 @@ from nbops.base.events import EVENT_FORMAT, Status
 from nbops.base.secret import MASK, Secret
 from nbops.report.jsonl import JsonObserver, as_line, plain_data
 from nbops.report.replay import replay
-from tests.report.report_events import ended, good_run, started
+from tests.report.report_events import ended, good_run, maintenance, over, phase, started
 
 
 def lines_of(*events: Any) -> list[dict[str, Any]]:
@@ -46,6 +46,25 @@ def test_what_was_written_can_be_read_back() -> None:
     again = list(replay(lines_of(*events)))
     assert [type(one) for one in again] == [type(one) for one in events]
     assert lines_of(*again) == lines_of(*events)
+
+
+def test_the_end_of_a_run_bears_the_503_time_and_its_parts() -> None:
+    events = (
+        maintenance("lb", on=True, time=2),
+        phase("stop", time=3),
+        phase("backup", time=4.5),
+        maintenance("lb", on=False, time=10),
+        over({}, seconds=12),
+    )
+    (*_, last) = lines_of(phase("drain", time=1), *events)
+    parts = {"drain": 1, "stop": 1.5, "backup": 5.5}
+    assert last["downtime"] == {"seconds": 8, "stands": False, "parts": parts}
+    (*_, last) = lines_of(phase("drain", time=1), *events[:1], over({}, seconds=12))
+    assert last["downtime"] == {"seconds": 10, "stands": True, "parts": {"drain": 10}}
+
+
+def test_the_end_of_a_run_without_a_503_tells_of_none() -> None:
+    assert "downtime" not in lines_of(*good_run())[-1]
 
 
 def test_kinds_and_fields_of_a_newer_version_are_left_out() -> None:
