@@ -1,13 +1,13 @@
 """The 503 window of an upgrade and of a rollback, seen from outside, and what takes it; beside
-it the same procedure as an Ansible playbook (`benchmarks/window/`).
+it the same procedure as an Ansible playbook (`benchmarks/window/`), and its bare commands by hand.
 
     python benchmarks/window.py --rounds 3 --down       (as root; an hour with the real app)
     python benchmarks/window.py --app nocobase --rounds 3 --down
 
 Brings up a lab (or takes the one of that name), deploys the app, and puts Python on its machines,
-which Ansible needs and nbops does not. A round is an upgrade and a rollback by nbops, then by
-Ansible. Visitors at every balancer, twenty requests a second each, tell how long they got 503 and
-whether they got anything else that they should not. `rest` is that time less the parts that the
+which Ansible needs and nbops does not. A round is an upgrade and a rollback by nbops, by hand and
+by Ansible. Visitors at every balancer, twenty requests a second each, tell how long they got 503
+and whether they got anything that they should not. `rest` is that time less the parts that the
 app and its servers take: what the tool itself adds.
 """
 
@@ -28,6 +28,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.by_hand import ByHand, Step
 from benchmarks.debs import put_python
 from tests.deploy.cluster import NBOPS, Cluster
 from tests.deploy.monitor import Seen, monitor
@@ -106,6 +107,7 @@ class Bench:
 
     upgrading: Upgrading
     path: str
+    hands: ByHand
     runs: list[Measured] = field(default_factory=list)
 
     @property
@@ -147,6 +149,13 @@ class Bench:
                 task = Task(found[1], _NAMES.get(found[1], ""), now, now)
             elif task is not None and line.strip():
                 task.ended = time.time()
+
+    def by_hand(self, steps: Sequence[Step]) -> Iterator[Task | float]:
+        """Gives the bare commands, and how long each took."""
+        for step in steps:
+            began = time.time()
+            self.hands.do(step)
+            yield Task(step.command[:60], step.part, began, time.time())
 
     def _lines(self, command: Sequence[str]) -> Iterator[str]:
         """What a command prints, line by line. Raises when it fails."""
@@ -240,19 +249,24 @@ def prepared(cluster: Cluster, options: argparse.Namespace) -> Bench:
         put_python(cluster)
     upgrading = Upgrading(cluster)
     upgrading.go_back_to_old()
+    hands = ByHand(cluster.inventory, cluster.home)
     if options.app == "sample":
-        return Bench(upgrading, "/api/notes")
+        return Bench(upgrading, "/api/notes", hands)
     make_things(upgrading)
-    return Bench(upgrading, "/api/things:create")
+    return Bench(upgrading, "/api/things:create", hands)
 
 
 def one_round(bench: Bench, *, ansible: bool) -> None:
-    """There and back with each tool."""
+    """There and back with each tool, and by hand."""
     inventory = str(bench.cluster.inventory)
     back = ("rollback", inventory, "--yes", "--accept-data-loss")
     upgrade = ("upgrade", inventory, "--version", NEW)
     bench.measure("nbops upgrade", OLD, NEW, lambda: bench.nbops(*upgrade))
     bench.measure("nbops rollback", NEW, OLD, lambda: bench.nbops(*back))
+    with bench.hands.connected():
+        forth, home = bench.hands.upgrade(NEW), bench.hands.rollback(OLD)
+        bench.measure("by hand upgrade", OLD, NEW, lambda: bench.by_hand(forth))
+        bench.measure("by hand rollback", NEW, OLD, lambda: bench.by_hand(home))
     if ansible:
         bench.measure("Ansible upgrade", OLD, NEW, lambda: bench.ansible("upgrade.yml", NEW))
         bench.measure("Ansible rollback", NEW, OLD, lambda: bench.ansible("rollback.yml", OLD))
