@@ -14,10 +14,12 @@ from nbops.actions.values import Mode, Plain
 from nbops.base.command import quote
 from nbops.runbook.spec import Args
 
-_CLAUSE = re.compile(r"([ugoa]*)((?:[-+=](?:[rwxXst]*|[ugo]))+)\Z")
-_STEP = re.compile(r"([-+=])([rwxXst]*|[ugo])(?=[-+=]|\Z)")
+_CLAUSE = re.compile(r"(a?|[ugo]+)((?:[-+=][rwxXstugo]*)*)\Z")
+_STEP = re.compile(r"([-+=])([rwxXstugo]*)")
 _RWX = {"r": 4, "w": 2, "x": 1}
 _SHIFT = {"u": 6, "g": 3, "o": 0}
+_SPECIAL = {"u": ("s", 0o4000), "g": ("s", 0o2000), "o": ("t", 0o1000)}
+_ALL = 0o7777
 
 IDS = (
     "nb_uid() { case $1 in *[!0-9]*|'') id -u -- \"$1\" 2>/dev/null || :;; "
@@ -143,47 +145,51 @@ def set_owner(uid: int | None, gid: int | None, changed: Container[str]) -> list
 
 
 def apply_mode(current: int, spec: str, *, folder: bool, umask: int) -> int:
-    """Permission bits after `spec` (octal or symbolic, as chmod reads it) was applied.
+    """Permission bits after `spec` (octal or symbolic, as Ansible reads it) was applied.
 
     Raises ValueError when it is neither.
     """
-    if re.fullmatch(r"(0o)?0*[0-7]{1,4}", spec):
-        return int(spec, 8)
+    octal = _octal(spec)
+    if octal is not None:
+        return octal
     mode = current
     for clause in spec.split(","):
         match = _CLAUSE.match(clause)
         if not match:
             raise ValueError(f"`{spec}` is not a file mode: write '0644' or u=rw,g+r")
-        who = match[1].replace("a", "ugo") or "ugo"
+        who = "ugo" if match[1] in {"", "a"} else match[1]
         mask = 0 if match[1] else umask
         for operator, what in _STEP.findall(match[2]):
-            mode = _apply(mode, set(who), operator, what, folder=folder, umask=mask)
+            for one in who:
+                mode = _apply(mode, one, operator, what, folder=folder, umask=mask)
     return mode
 
 
-def _apply(mode: int, who: set[str], operator: str, what: str, *, folder: bool, umask: int) -> int:
+def _octal(spec: str) -> int | None:
+    try:
+        mode = int(spec, 8)
+    except ValueError:
+        return None
+    if not 0 <= mode <= _ALL:
+        raise ValueError(f"`{spec}` is not a file mode: it has more than 07777")
+    return mode
+
+
+def _apply(mode: int, one: str, operator: str, what: str, *, folder: bool, umask: int) -> int:
+    """`mode` after one step for one of user, group and others."""
+    shift = _SHIFT[one]
     bits = 0
-    special = 0
-    for one in who:
-        if what in _SHIFT:
-            part = (mode >> _SHIFT[what]) & 7
-        else:
-            part = sum(_RWX[letter] for letter in set(what) & _RWX.keys())
-            if "X" in what and (folder or mode & 0o111):
-                part |= 1
-        bits |= part << _SHIFT[one]
-        if "s" in what:
-            special |= {"u": 0o4000, "g": 0o2000, "o": 0}[one]
-    if "t" in what:
-        special |= 0o1000
-    bits = (bits & ~umask) | special
+    for letter in what:
+        if letter in _RWX:
+            bits |= _RWX[letter] << shift & ~umask
+        elif letter in _SHIFT:
+            bits |= (mode >> _SHIFT[letter] & 7) << shift
+        elif letter == "X" and (folder or mode & 0o111):
+            bits |= 1 << shift
+        elif letter == _SPECIAL[one][0]:
+            bits |= _SPECIAL[one][1]
     if operator == "+":
         return mode | bits
     if operator == "-":
         return mode & ~bits
-    cleared = sum(7 << _SHIFT[one] for one in who)
-    if "u" in who:
-        cleared |= 0o4000
-    if "g" in who:
-        cleared |= 0o2000
-    return (mode & ~cleared) | bits
+    return mode & ~(7 << shift | _SPECIAL[one][1]) | bits

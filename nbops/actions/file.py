@@ -20,6 +20,7 @@ from nbops.actions.words import expanded
 from nbops.base.command import quote
 from nbops.runbook.spec import ActionSpec
 
+CIRCLE = "Could not recursively set attributes: links in the folder lead in a circle"
 State = Literal["absent", "directory", "file", "hard", "link", "touch"]
 
 
@@ -78,7 +79,7 @@ class Seen:
 
     `there` is the path itself, `real` what it leads to when it is a link, `inside` what is in
     the folder (with `recurse`), `source` what a link is to point to, `empty` whether the folder
-    is empty, `times` those asked for.
+    is empty, `times` those asked for, `circle` whether links in the folder lead in a circle.
     """
 
     there: PathState
@@ -88,6 +89,7 @@ class Seen:
     empty: bool = True
     inside: tuple[PathState, ...] = ()
     times: times.Times = field(default_factory=lambda: times.Times({}, {}))
+    circle: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,8 @@ def probe_script(args: FileArgs) -> str:
         'if [ -d "$r" ] && nb_any "$r"; then printf "full\\0"; else printf "\\0"; fi\n',
     ]
     if args.recurse:
-        lines.append('[ ! -d "$r" ] || nb_walk "$r"\n')
+        follow = "1" if args.follow else "''"
+        lines.append(f'[ ! -d "$r" ] || nb_walk "$r" {follow}\n')
     return "".join(lines)
 
 
@@ -142,7 +145,8 @@ def read_seen(output: bytes, args: FileArgs) -> Seen:
     inside: list[PathState] = []
     while args.recurse and (path := answer.text()):
         inside.append(answer.state(path))
-    return Seen(there, real, rights, source, not full, tuple(inside), when)
+    circle = bool(inside) and answer.flag()
+    return Seen(there, real, rights, source, not full, tuple(inside), when, circle)
 
 
 class FileAction:
@@ -220,6 +224,8 @@ def decide(args: FileArgs, seen: Seen) -> Step:
 
 
 def _decide(args: FileArgs, seen: Seen, there: PathState) -> Step:
+    if args.recurse and state_of(args, seen) != "directory":
+        return Step(seen.there.path, problem="recurse option requires state to be 'directory'")
     match state_of(args, seen):
         case "directory":
             return _directory(seen, there)
@@ -296,7 +302,11 @@ def _directory(seen: Seen, there: PathState) -> Step:
         return Step(there.path, script, "", {"state": "absent"}, {"state": "directory"})
     if not there.is_dir:
         return Step(there.path, problem=f"{there.path} already exists as a {there.kind}")
-    return _rights(seen.rights, there, *seen.inside)
+    step = _rights(seen.rights, there, *seen.inside)
+    if seen.circle:
+        # The rights are set all the same, as under Ansible.
+        return replace(step, script=f"{step.script}echo {quote(CIRCLE)} >&2; exit 1\n")
+    return step
 
 
 def _touch(seen: Seen) -> Step:

@@ -29,13 +29,19 @@ SUM = (
     '{ [ -z "$2" ] || [ "$(stat -L -c %s -- "$1")" = "$2" ]; }; '
     "then s=$(sha1sum < \"$1\"); printf '%s\\0' \"${s%% *}\"; else printf '\\0'; fi; }\n"
 )
-# `nb_walk FOLDER` prints path and record of everything in it, and an empty path at the end;
-# `nb_any FOLDER` tells whether there is anything. Links to folders are not entered.
+# `nb_walk FOLDER FOLLOW` prints path and record of everything in it, and an empty path at the
+# end, then 1 if links lead in a circle. Only with a FOLLOW that is not empty are links to folders
+# entered; what a link leads to comes after it then. `nb_any FOLDER` tells whether there is anything.
 WALK = (
     'nb_into() { for f in "$1"/* "$1"/.[!.]* "$1"/..?*; do '
     '[ -e "$f" ] || [ -L "$f" ] || continue; printf \'%s\\0\' "$f"; nb_look "$f"; '
-    '[ ! -d "$f" ] || [ -L "$f" ] || nb_into "$f"; done; }\n'
-    "nb_walk() { nb_into \"$1\"; printf '\\0'; }\n"
+    'if [ -L "$f" ]; then [ -z "$follow" ] || nb_lead "$f" "$@"; '
+    'elif [ -d "$f" ]; then nb_into "$f" "$@"; fi; done; }\n'
+    'nb_lead() { t=$(readlink -n -- "$1"; echo x); t=${t%x}; '
+    'case $t in /*) ;; *) t=${1%/*}/$t;; esac; shift; [ -e "$t" ] || return 0; '
+    'for above in "$@"; do [ "$t" -ef "$above" ] && { circle=1; return 0; }; done; '
+    'set -- "$t" "$@"; [ ! -d "$1" ] || nb_into "$@"; printf \'%s\\0\' "$1"; nb_look "$1"; }\n'
+    'nb_walk() { follow=$2; circle=; nb_into "$1"; printf \'\\0%s\\0\' "$circle"; }\n'
     'nb_any() { for f in "$1"/* "$1"/.[!.]* "$1"/..?*; do '
     '[ -e "$f" ] || [ -L "$f" ] || continue; return 0; done; return 1; }\n'
 )

@@ -25,11 +25,13 @@ class RawAction:
     spec = ActionSpec(
         name="raw",
         args=RawArgs,
-        summary="Run a line straight in the host's shell; nothing remembers that it ran.",
+        summary="Run a line straight in the host's shell, without `environment`; nothing remembers "
+        "that it ran.",
         example="- raw: uptime\n",
         free_form="cmd",
         effect=Effect.NONE,
         check="skipped",
+        environment=False,
         returns={
             "rc": "Exit status.",
             "stdout": "What it printed.",

@@ -49,6 +49,14 @@ if TYPE_CHECKING:
     from nbops.cli.again import Again
     from nbops.transport.session import Fence
 
+# The ansible-core whose language runbooks speak.
+ANSIBLE_VERSION = {
+    "full": "2.19.0",
+    "string": "2.19.0",
+    "major": 2,
+    "minor": 19,
+    "revision": 0,
+}
 _WITH_WINDOW = frozenset({"upgrade", "rollback", "restore"})
 
 
@@ -260,6 +268,8 @@ def _magic(options: RunOptions, run_id: str, root: Path) -> dict[str, Any]:
         "playbook_dir": str(root.absolute()),
         "inventory_dir": str(options.inventory.parent.absolute()),
         "inventory_file": str(options.inventory.absolute()),
+        "ansible_inventory_sources": [str(options.inventory.absolute())],
+        "ansible_version": ANSIBLE_VERSION,
         "ansible_check_mode": options.check,
         "ansible_diff_mode": options.diff,
         "ansible_verbosity": options.verbosity,

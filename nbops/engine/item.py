@@ -268,7 +268,7 @@ class Item:
             check=parts.check if check is None else flag(check),
             diff=parts.diff if diff is None else flag(diff),
             identity=LOGIN if action.spec.local else self._identity(),
-            environment=self._environment(),
+            environment=self._environment() if action.spec.environment else {},
             variables=self._variables,
             hosts=call.hosts,
             folder=task.folder,

@@ -32,8 +32,9 @@ class ActionSpec:
     `free_form` names the argument that a plain text stands for (`command: uptime`).
     `local` actions never connect to the host. `effect` is NONE when the action changes
     nothing on hosts. An action that is not `repeatable` is not done a second time when nobody
-    can say whether it was done. `check` tells what it does in check mode. `returns` maps the
-    keys of its result to what they hold.
+    can say whether it was done. `check` tells what it does in check mode. `environment` tells
+    whether the keyword of that name reaches it. `returns` maps the keys of its result to what
+    they hold.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ActionSpec:
     effect: Effect = Effect.JOB
     repeatable: bool = True
     check: str = "full"
+    environment: bool = True
     returns: Mapping[str, str] = field(default_factory=dict)
 
 
