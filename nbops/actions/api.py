@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from nbops.base.command import DEFAULT_DEADLINE, Outcome, Text
+from nbops.base.command import Outcome, Text
 from nbops.base.events import Event
 from nbops.base.retry import Stop
 from nbops.base.secret import Secret
@@ -119,9 +119,12 @@ class ActionContext(Protocol):
         env: Mapping[str, Text] | None = None,
         stdin: bytes | None = None,
         cwd: str | None = None,
-        deadline: float = DEFAULT_DEADLINE,
+        deadline: float | None = None,
     ) -> Outcome:
-        """Run a script that changes nothing; straight in the host's shell."""
+        """Run a script that changes nothing; straight in the host's shell.
+
+        `deadline` is in seconds; None: the task's `timeout`, or 300 s where there is none.
+        """
 
     def act(
         self,
@@ -130,14 +133,14 @@ class ActionContext(Protocol):
         env: Mapping[str, Text] | None = None,
         stdin: bytes | None = None,
         cwd: str | None = None,
-        deadline: float = DEFAULT_DEADLINE,
+        deadline: float | None = None,
         idle: bool = False,
         shell: str = "/bin/sh",
         watch: Watch | None = None,
     ) -> Outcome:
         """Run a script that may change the host: as a job, with intent and result on disk.
 
-        Must not be called in check mode; raises RuntimeError then.
+        `deadline` is as for `probe`. Must not be called in check mode; raises RuntimeError then.
         """
 
     def stage(self, content: bytes | Path) -> str:

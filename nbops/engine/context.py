@@ -75,7 +75,7 @@ class StepContext:
         env: Mapping[str, Text] | None = None,
         stdin: bytes | None = None,
         cwd: str | None = None,
-        deadline: float = DEFAULT_DEADLINE,
+        deadline: float | None = None,
     ) -> Outcome:
         """Run a script that changes nothing; straight in the host's shell."""
         command = Command(
@@ -95,7 +95,7 @@ class StepContext:
         env: Mapping[str, Text] | None = None,
         stdin: bytes | None = None,
         cwd: str | None = None,
-        deadline: float = DEFAULT_DEADLINE,
+        deadline: float | None = None,
         idle: bool = False,
         shell: str = "/bin/sh",
         watch: Watch | None = None,
@@ -174,12 +174,12 @@ class StepContext:
         """Tell the observers something else."""
         self.emit_event(event)
 
-    def _within(self, deadline: float) -> float:
+    def _within(self, deadline: float | None) -> float:
         if self.limit is None:
-            return deadline
+            return DEFAULT_DEADLINE if deadline is None else deadline
         if self.limit.passed:
             raise DeadlineExceeded(f"{self.action}: not done within {self.limit.seconds:g} s")
-        return min(deadline, self.limit.left)
+        return self.limit.left if deadline is None else min(deadline, self.limit.left)
 
 
 def _digest(command: Command, step: StepId, again: int) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from nbops.actions.api import Action, Result
-from nbops.base.command import DEFAULT_DEADLINE, Outcome, Text, quote
+from nbops.base.command import Outcome, Text, quote
 from nbops.base.errors import ActionFailed
 from nbops.base.events import Event
 from nbops.base.retry import Stop
@@ -66,7 +66,7 @@ class LocalContext:
         env: Mapping[str, Text] | None = None,
         stdin: bytes | None = None,
         cwd: str | None = None,
-        deadline: float = DEFAULT_DEADLINE,
+        deadline: float | None = None,
         idle: bool = False,  # noqa: ARG002
         shell: str = "",
         watch: Any = None,  # noqa: ARG002
@@ -81,7 +81,7 @@ class LocalContext:
             capture_output=True,
             cwd=cwd or self.home,
             env={**os.environ, "HOME": str(self.home), **self.env, **added},
-            timeout=min(deadline, 60),
+            timeout=min(deadline or 60, 60),
             check=False,
         )
         status = done.returncode if done.returncode >= 0 else 128 - done.returncode
