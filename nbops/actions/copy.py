@@ -57,7 +57,10 @@ class CopyArgs(PutArgs):
     content: Content | None = Field(None, description="The content itself, instead of `src`.")
     remote_src: bool = Field(False, description="`src` is on the host.")
     directory_mode: Mode = Field(None, description="Permissions of folders made.")
-    local_follow: bool = Field(True, description="Copy what links in `src` point to.")
+    local_follow: bool | None = Field(
+        None,
+        description="Copy what links in `src` point to: true, but with `remote_src` links stay.",
+    )
     checksum: Plain | None = Field(None, description="sha1 that the source must have.")
 
     @model_validator(mode="after")

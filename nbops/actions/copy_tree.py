@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from nbops.actions import place
 from nbops.actions.api import ActionContext, Diff, Result
 from nbops.actions.attrs import IDS, Rights, Wanted
+from nbops.actions.copy_remote import Merge, merge
 from nbops.actions.outcome import failed, lines_of, must
 from nbops.actions.paths import LINK, LOOK, SUM, Answer, PathState
 from nbops.actions.put import make_folders
@@ -73,7 +74,7 @@ def from_here(args: CopyArgs, source: Path, ctx: ActionContext) -> Result:
     """A folder of the runbook's; with a slash at the end of `src`, what is in it."""
     src = args.src or ""
     prefix = "" if src.endswith("/") else f"/{source.name}"
-    entries = list(walk(source, prefix, follow=args.local_follow))
+    entries = list(walk(source, prefix, follow=args.local_follow is not False))
     # A folder with nothing in it is not made, as under Ansible; an empty one in it is.
     entries = entries if len(entries) > 1 else []
     script = _probe_here(args, entries)
@@ -109,18 +110,20 @@ def from_host(args: CopyArgs, ctx: ActionContext) -> Result:
         below = answer.text()
         here, there = _full(answer, source + below), _full(answer, dest + below)
         pairs.append((_entry(kind, below, here), there))
-    alone = pairs[0][0].kind != "dir"
-    if alone and not parent and not ctx.check and not args.dest.endswith("/"):
-        return failed(f"Destination directory {posixpath.dirname(dest)} does not exist")
-    if alone and pairs[0][1].is_dir:
+    at_given, foreign = answer.state(given), answer.flag()
+    if not parent and not ctx.check and not args.dest.endswith("/"):
+        return failed(f"Destination directory {posixpath.dirname(given)} does not exist")
+    if pairs[0][0].kind == "dir":
+        rights = _wanted(args)[0].read(answer)
+        return merge(args, Merge(source, dest, given, at_given, pairs, rights, foreign), ctx)
+    if pairs[0][1].is_dir:
         return failed(f"{dest} is a folder: a file cannot take its place")
-    own_modes = not alone or args.mode == "preserve"
-    tree = _tree(args, dest, pairs, answer, own_modes=own_modes)
+    tree = _tree(args, dest, pairs, answer, own_modes=args.mode == "preserve")
     done = _carry_out(args, tree, ctx)
     if done.failed:
         return done
     values = {"src": args.src, "dest": given, "md5sum": md5 or None}
-    values["checksum"] = pairs[0][0].sha1 or None if alone else None
+    values["checksum"] = pairs[0][0].sha1 or None
     now = _now(pairs[0][1], done, ctx)
     return replace(done, values={**now.attributes(), **done.values, **values})
 
@@ -229,20 +232,35 @@ def _probe_host(args: CopyArgs) -> str:
             "case $S in */) S=${S%/}; c=1;; *) c=;; esac\nb=${S##*/}\n",
             "case $S in -*) S=./$S;; esac; case $D in -*) D=./$D;; esac\n",
             "G=$D\n",
-            'if [ -d "$S" ]; then D=${D%/}; if [ "$c" != 1 ]; then\n',
-            '[ ! -e "$D" ] || G=$D/$b; D=$D/$b; fi\n',
+            'if [ -d "$S" ]; then e=; [ ! -e "$D" ] || e=1; case $D in */) e=1;; esac\n',
+            'D=${D%/}; if [ "$c" = 1 ]; then [ -z "$e" ] || G=$D/\n',
+            'else [ -z "$e" ] || G=$D/$b; D=$D/$b; fi\n',
             'else case $D in */) D=$D$b;; *) [ ! -d "$D" ] || D=$D/$b;; esac; G=$D; fi\n',
             'printf \'%s\\0%s\\0%s\\0\' "$S" "$D" "$G"\n',
-            "case $D in */*) d=${D%/*}/;; *) d=.;; esac\n",
+            "case $G in */*) d=${G%/*}/;; *) d=.;; esac\n",
             'if [ -d "$d" ]; then printf 1; fi; printf "\\0"\n',
             'if [ -e "$S" ]; then printf "1\\0"; else printf "\\0"; exit; fi\n',
             'if [ -f "$S" ]; then m=$(md5sum < "$S"); printf \'%s\' "${m%% *}"; fi\n',
             'printf "\\0"; nb_pair "$S" "$D" ""\n',
             f"F={1 if args.local_follow else 0}\n",
-            '[ "$k" != dir ] || nb_tree "$S"\nprintf "\\0"\n',
+            '[ "$k" != dir ] || nb_tree "$S"\nprintf "\\0"\nnb_look "$G"\n',
+            _foreign(args),
             _wanted(args)[0].probe(),
         ]
     )
+
+
+def _foreign(args: CopyArgs) -> str:
+    """Prints 1 when something in the destination belongs to others than is asked for."""
+    tests = [
+        f"! -{kind} {quote(name)}"
+        for kind, name in (("user", args.owner), ("group", args.group))
+        if name is not None
+    ]
+    if not tests:
+        return 'printf "\\0"\n'
+    found = f'find "$D" \\( {" -o ".join(tests)} \\) -print -quit 2>/dev/null'
+    return f'if [ -d "$D" ] && [ -n "$({found})" ]; then printf 1; fi; printf "\\0"\n'
 
 
 def _carry_out(args: CopyArgs, tree: Tree, ctx: ActionContext) -> Result:

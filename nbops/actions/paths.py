@@ -30,8 +30,9 @@ SUM = (
     "then s=$(sha1sum < \"$1\"); printf '%s\\0' \"${s%% *}\"; else printf '\\0'; fi; }\n"
 )
 # `nb_walk FOLDER FOLLOW` prints path and record of everything in it, and an empty path at the
-# end, then 1 if links lead in a circle. Only with a FOLLOW that is not empty are links to folders
-# entered; what a link leads to comes after it then. `nb_any FOLDER` tells whether there is anything.
+# end, then 1 if links lead in a circle. Links to folders are entered only with a FOLLOW that is
+# not empty; what a link leads to comes after it then. `nb_any FOLDER` tells whether there is
+# anything.
 WALK = (
     'nb_into() { for f in "$1"/* "$1"/.[!.]* "$1"/..?*; do '
     '[ -e "$f" ] || [ -L "$f" ] || continue; printf \'%s\\0\' "$f"; nb_look "$f"; '

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from nbops.runbook.filters_values import TRUE_WORDS, to_bool
+from nbops.runbook.filters_values import TRUE_WORDS
 
 _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     **dict.fromkeys(("==", "=", "eq"), operator.eq),
@@ -169,7 +169,7 @@ def reachable(result: Any) -> bool:
 def truthy(value: Any, convert_bool: bool = False) -> bool:
     """Whether a value counts as true; with `convert_bool`, words such as `no` count as said."""
     if convert_bool and (isinstance(value, bool) or str(value).lower() in _BOOL_WORDS):
-        return to_bool(value)
+        return str(value).lower() in TRUE_WORDS
     return bool(value)
 
 

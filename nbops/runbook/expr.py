@@ -121,6 +121,15 @@ class Variables(Mapping[str, Any]):
                 return layer.values[name]
         raise KeyError(name)
 
+    def wrote(self, text: str) -> bool:
+        """Whether this very object, not only a text like it, is one that the user wrote.
+
+        Only such a text may be an expression (`when: "{{ wanted }}"`): what was made of others,
+        or came from a host, is another object.
+        """
+        sources = (layer.values.values() for layer in self._layers if layer.template)
+        return any(_holds(value, text) for values in sources for value in values)
+
     def __getitem__(self, name: str) -> Any:
         value = self.read(name)
         if value is missing:
@@ -165,6 +174,14 @@ class Variables(Mapping[str, Any]):
             return Missing(f"{error.message} (in variable `{path}`{where})")
         finally:
             _active.reset(token)
+
+
+def _holds(value: Any, text: str) -> bool:
+    if isinstance(value, dict):
+        return any(_holds(one, text) for one in value.values())
+    if isinstance(value, list):
+        return any(_holds(one, text) for one in value)
+    return value is text
 
 
 def is_template(value: Any) -> bool:
@@ -272,6 +289,9 @@ class Templar:
             raise ActionFailed("Conditional expressions must be strings.", place=place)
         if in_braces(expr):
             value = self.render(expr.strip(), variables, place)
+            written = isinstance(variables, Variables) and variables.wrote(value)
+            if isinstance(value, str) and written:
+                value = self.expression(value, variables, place)
         else:
             value = self.expression(expr, variables, place)
         if isinstance(value, bool):

@@ -83,18 +83,19 @@ def dict2items(
     return [{key_name: key, value_name: value} for key, value in mapping.items()]
 
 
-def items2dict(items: Any, key_name: str = "key", value_name: str = "value") -> dict[Any, Any]:
+def items2dict(items: Any, key_name: Any = "key", value_name: Any = "value") -> dict[Any, Any]:
     """The reverse of `dict2items`."""
     if not _is_list(items):
         raise TypeError(f"items2dict requires a list, got {type_name(items)} instead.")
     result = {}
     for item in items:
-        if not isinstance(item, Mapping) or key_name not in item or value_name not in item:
+        try:
+            result[_as_key(item[key_name])] = item[value_name]
+        except (KeyError, IndexError, TypeError):
             raise ValueError(
                 f"items2dict requires each dictionary in the list to contain the keys "
                 f"'{key_name}' and '{value_name}'"
-            )
-        result[_as_key(item[key_name])] = item[value_name]
+            ) from None
     return result
 
 

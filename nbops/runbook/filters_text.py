@@ -119,7 +119,9 @@ def _without_end(text: str) -> str:
 
 
 def from_yaml(value: Any) -> Any:
-    """The value of a YAML text."""
+    """The value of a YAML text; None is None."""
+    if value is None:
+        return None
     return yaml.safe_load(_str(value))
 
 

@@ -32,7 +32,7 @@ _SIZES = {
 def to_bool(value: Any) -> bool:
     """Whether a value says yes: true, 1, or a word such as `yes`, `on`, `true`."""
     if isinstance(value, str):
-        return value.lower() in TRUE_WORDS
+        return value.lower() in {"yes", "on", "1", "true"}  # not `y`: as in ansible-core 2.19
     return value == 1 if isinstance(value, bool | int | float) else False
 
 

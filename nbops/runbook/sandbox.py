@@ -21,6 +21,7 @@ from jinja2.runtime import Context, Macro
 from jinja2.sandbox import SandboxedEnvironment
 from jinja2.utils import Cycler, Joiner, Namespace, missing
 
+from nbops.base.errors import ActionFailed
 from nbops.base.secret import Secret
 from nbops.runbook.bounds import check_call, check_operator
 from nbops.runbook.guard import guarded_filters, guarded_tests, withheld
@@ -35,6 +36,12 @@ from nbops.runbook.values import (
     mark,
     plain,
     take,
+)
+
+# Methods of lists and mappings that change them.
+_CHANGING = frozenset(
+    {"append", "clear", "extend", "insert", "pop", "popitem", "remove", "reverse", "setdefault"}
+    | {"sort", "update"}
 )
 
 
@@ -211,6 +218,11 @@ class RunbookEnvironment(SandboxedEnvironment):
             return self._of_secret(obj, attribute)
         if isinstance(obj, MapView | SeqView) and not hasattr(obj, attribute):
             kind = dict if isinstance(obj, MapView) else list
+            if attribute in _CHANGING:
+                raise ActionFailed(
+                    f"`{attribute}` would change a variable, which no expression can",
+                    hint="make a new value: `LIST + [ITEM]`, `MAPPING | combine({KEY: VALUE})`",
+                )
             if hasattr(kind, attribute):
                 obj = plain(obj)
         elif hasattr(obj, "read") and isinstance(obj, Mapping):

@@ -125,8 +125,9 @@ def test_a_link_is_removed_not_its_target(ctx: LocalContext, box: Path) -> None:
     assert not (box / "link").is_symlink()
 
 
-def test_recursion_reaches_hidden_and_odd_names_and_stops_at_links(
-    ctx: LocalContext, box: Path
+@pytest.mark.parametrize(("follow", "mode"), [(True, 0o600), (False, 0o644)])
+def test_recursion_reaches_odd_names_and_what_links_lead_to_when_it_follows_them(
+    ctx: LocalContext, box: Path, follow: bool, mode: int
 ) -> None:
     outside = box / "outside"
     outside.write_text("")
@@ -136,12 +137,21 @@ def test_recursion_reaches_hidden_and_odd_names_and_stops_at_links(
         (box / name).write_text("")
     (box / "in" / "link").symlink_to(outside)
     arguments = {"path": f"{box}/in", "state": "directory", "recurse": True, "mode": "u=rwX,go="}
+    arguments["follow"] = follow
     assert do(FILE, ctx, **arguments).changed
     for path in (box / "in").rglob("*"):
         if not path.is_symlink():
             assert path.stat().st_mode & 0o077 == 0
-    assert outside.stat().st_mode & 0o777 == 0o644
+    assert outside.stat().st_mode & 0o777 == mode
     assert not do(FILE, ctx, **arguments).changed
+
+
+def test_links_in_a_circle_fail_after_the_rights_are_set(ctx: LocalContext, box: Path) -> None:
+    (box / "in" / "sub").mkdir(parents=True)
+    (box / "in" / "sub" / "up").symlink_to("..")
+    with pytest.raises(ActionFailed, match="circle"):
+        do(FILE, ctx, path=f"{box}/in", state="directory", recurse=True, mode="0700")
+    assert (box / "in" / "sub").stat().st_mode & 0o777 == 0o700
 
 
 def test_check_mode_changes_nothing_and_says_what_it_would(ctx: LocalContext, box: Path) -> None:

@@ -33,6 +33,8 @@ VARIABLES: dict[str, Any] = {
     "away": {"unreachable": True, "changed": False},
     "json": '{"b": [1, 2.5, null, true], "a": "ü"}',
     "yaml": "b: [1, 2]\na: x\n",
+    "said": "n == 3",
+    "saids": {"no": "n == 4", "chain": "{{ said }}", "l": ["yes_"]},
     "quotes": 'it\'s "q" $HOME `x` \\',
 }
 
@@ -353,6 +355,11 @@ TEMPLATES: tuple[str, ...] = (
     "{{ text | ansible.builtin.upper }}",
     "{{ ok is ansible.builtin.changed }}",
     "{{ 5 | ansible.builtin.bool }}",
+    "{{ 'y' | bool }}{{ 't' | bool }}{{ 'ON' | bool }}",
+    "{{ 't' is truthy(convert_bool=true) }}",
+    "{{ 'k=v a=b' | regex_findall('(\\w+)=(\\w+)') | items2dict(key_name=0, value_name=1) }}",
+    "{{ [[1]] | items2dict(key_name=0, value_name=1) }}",
+    "{{ nothing | from_yaml }}",
     # turns of phrase
     "x{{ ('a', 'b') }}",
     "x{{ d.items() }}",

@@ -48,6 +48,14 @@ CONDITIONS: tuple[Any, ...] = (
     "'a' in dup and 'z' not in dup",
     "1 < n <= 3",
     "(n == 3)",
+    "{{ said }}",
+    "{{ saids.no }}",
+    "{{ saids['chain'] }}",
+    "{{ saids.l | first }}",
+    "{{ nope | default(said) }}",
+    "{{ said ~ '' }}",
+    "{{ text }}",
+    "said",
 )
 
 # Whole template files; `in.j2` beside them is included.
