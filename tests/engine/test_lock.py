@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -387,3 +390,37 @@ def test_a_host_that_refuses_is_not_one_that_is_gone(folders: Folders) -> None:
     (folders.root / "b" / "shop" / "lock").mkdir(parents=True)
     with pytest.raises(ActionFailed, match="b: the lock"):
         folders.lock().take(holder("L1"))
+
+
+# Runs that start together.
+
+
+def compete(start: threading.Barrier, locks: dict[str, ClusterLock], run: str) -> str:
+    """Take the lock at the same time as the others; gives why it was refused."""
+    start.wait(30)
+    try:
+        locks[run].take(holder(run))
+    except LockedError as refused:
+        return str(refused)
+    return ""
+
+
+RACES = int(os.environ.get("LOCK_RACES", "10"))
+
+
+@pytest.mark.parametrize("away", ["", "a"])
+def test_of_those_that_start_together_one_wins_and_the_others_name_it(
+    folders: Folders, away: str
+) -> None:
+    folders.meddle = lost(*away)
+    for number in range(RACES):
+        start = threading.Barrier(3)
+        locks = {f"L{number}-{one}": folders.lock() for one in range(3)}
+
+        with ThreadPoolExecutor(3) as computers:
+            said = list(computers.map(partial(compete, start, locks), locks))
+        (winner,) = [run for run, error in zip(locks, said, strict=True) if not error]
+        assert all(f"(run {winner}," in error for error in said if error)
+        there = [one for one in folders.records() if one.host != away]
+        assert {(one.run, one.held) for one in there} == {(winner, True)}
+        locks[winner].leave(parked=False)
