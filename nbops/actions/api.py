@@ -55,11 +55,6 @@ class EndRun(Directive):
 
 
 @dataclass(frozen=True)
-class Seal(Directive):
-    """Users work with what was done so far: a failure from now on does not undo it."""
-
-
-@dataclass(frozen=True)
 class Result:
     """What came of an action on a host.
 
@@ -163,6 +158,14 @@ class ActionContext(Protocol):
         """A file of the runbook's: as given, in `folder` (`files`, `templates`) or beside the
         task's file. Raises ActionFailed when it is in none of them or outside the runbook's
         folder."""
+
+    def seal(self) -> bool:
+        """Say, before users are let in through this host, that what was done so far is not
+        undone any more, by a failure or by `abort`; on disk on return. Gives whether this run
+        may have let them in here already: the step was begun before, or is on the way back."""
+
+    def unseal(self) -> None:
+        """Take back the `seal` of this step: users are kept out again, as was seen."""
 
     def progress(self, message: str) -> None:
         """Say how far this step is, in a few words."""

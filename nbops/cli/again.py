@@ -160,6 +160,7 @@ def _options(
         noted=state.noted,
         compensated=state.compensated,
         undoing=state.undoing,
+        sealed=state.sealed,
         retries=dict(state.retries),
         aborting=aborting and not state.undoing,
     )

@@ -15,6 +15,7 @@ from nbops.base.retry import Stop
 from nbops.base.secret import Masker
 from nbops.engine import outcome as outcomes
 from nbops.engine.connections import Connections
+from nbops.engine.context import Seals
 from nbops.engine.outcome import TaskOutcome
 from nbops.engine.past import NoPast, Past, document_of
 from nbops.engine.scope import Scope, flag
@@ -39,6 +40,7 @@ class Parts:
     actions: Actions
     templar: Templar
     journal: Journal
+    seals: Seals
     masker: Masker
     connections: Connections
     store: VariableStore

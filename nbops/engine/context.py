@@ -29,6 +29,16 @@ class EffectLog(Protocol):
         """Notes the end of the effect."""
 
 
+class Seals(Protocol):
+    """What tells from where on a failure undoes nothing: the compensations."""
+
+    def seal(self, door: str) -> bool:
+        """See `ActionContext.seal`; `door` is the host."""
+
+    def unseal(self, door: str) -> None:
+        """See `ActionContext.unseal`."""
+
+
 @dataclass
 class StepContext:
     """The `ActionContext` of one step: a task, a host, an item, an attempt.
@@ -51,6 +61,7 @@ class StepContext:
     stop: Stop
     connections: Connections = field(repr=False)
     log: EffectLog = field(repr=False)
+    seals: Seals = field(repr=False)
     templar: Templar = field(repr=False)
     emit_event: Emit = field(repr=False)
     say: Callable[[str], None] = field(repr=False)
@@ -165,6 +176,14 @@ class StepContext:
             f"{name}: no such file in the runbook's folder",
             hint=f"looked in {', '.join(dict.fromkeys(str(path.parent) for path in tried))}",
         )
+
+    def seal(self) -> bool:
+        """See `ActionContext.seal`."""
+        return self.seals.seal(self.host)
+
+    def unseal(self) -> None:
+        """See `ActionContext.unseal`."""
+        self.seals.unseal(self.host)
 
     def progress(self, message: str) -> None:
         """Say how far this step is, in a few words."""

@@ -276,6 +276,7 @@ class Item:
             stop=parts.stop,
             connections=parts.connections,
             log=parts.journal,
+            seals=parts.seals,
             templar=call.templar,
             emit_event=parts.emit,
             say=self._progress,

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from nbops.actions.api import Directive, EndRun, Meta, Seal
+from nbops.actions.api import Directive, EndRun, Meta
 from nbops.base.events import Status
 from nbops.engine.outcome import Included, TaskOutcome
-from nbops.journal.store import as_json
+from nbops.journal.store import Seal, as_json
 
 
 class Aborted(Exception):
@@ -31,6 +31,10 @@ class Past(Protocol):
     @property
     def noted(self) -> int:
         """How many compensations it had come to."""
+
+    @property
+    def sealed(self) -> frozenset[Seal]:
+        """Up to which compensation nothing is undone, for each door that was opened."""
 
     def of_the_way_back(self) -> Past:
         """The same for the way back: what failed of it is done again."""
@@ -68,6 +72,7 @@ class NoPast:
     aborting = False
     undoing = False
     noted = 0
+    sealed: frozenset[Seal] = frozenset()
 
     def of_the_way_back(self) -> NoPast:
         """There is none either."""
@@ -117,6 +122,7 @@ class Interruption:
     noted: int = 0
     compensated: frozenset[int] = frozenset()
     undoing: bool = False
+    sealed: frozenset[Seal] = frozenset()
     aborting: bool = False
     retries: dict[tuple[str, str, int, int], int] = field(default_factory=dict)
 
@@ -210,13 +216,9 @@ def _directive(one: object) -> dict[str, Any] | None:
             return {"meta": what}
         case EndRun(why=why):
             return {"end": why}
-        case Seal():
-            return {"seal": True}
         case _:
             return None
 
 
 def _recalled(one: Mapping[str, Any]) -> Directive:
-    if "meta" in one:
-        return Meta(one["meta"])
-    return EndRun(one["end"]) if "end" in one else Seal()
+    return Meta(one["meta"]) if "meta" in one else EndRun(one["end"])

@@ -12,7 +12,7 @@ from nbops.engine.past import Past
 from nbops.engine.scope import Scope
 from nbops.engine.strategy import Linear
 from nbops.engine.variables import PlayVariables
-from nbops.journal.store import Journal
+from nbops.journal.store import Journal, Seal
 from nbops.runbook.model import Block, Task
 
 PHASE = "rollback"
@@ -39,8 +39,8 @@ class Compensations:
         self._past = past
         self._noted: list[Compensation] = []
         self._last = 0
+        self._seals = set(past.sealed)
         self._undoing = False
-        self.sealed = False
 
     def note(self, node: Task | Block, scope: Scope, hosts: Sequence[str], batch: Batch) -> None:
         """`node.rollback` is to run for these hosts when the run fails; on disk on return."""
@@ -49,20 +49,39 @@ class Compensations:
         play = PlayVariables(list(batch.play.layers), dict(batch.play.magic))
         self._noted.append(Compensation(numbers, node, _unnoticed(scope), tuple(hosts), play))
 
-    def seal(self) -> None:
-        """Users work with what was done so far: it is not undone any more. On disk on return.
-
-        The way back seals nothing: it switches the 503 page off as well.
+    def seal(self, door: str) -> bool:
+        """See `ActionContext.seal`. A run that goes on takes note of its steps in the same order
+        again, so the number tells it what is sealed. The way back seals nothing: it ends with
+        users let in as well.
         """
-        if not self._undoing:
-            self._journal.mark("sealed")
-            self.sealed = True
-            self._noted.clear()
+        seal = Seal(self._last, door)
+        if self._undoing or seal in self._seals:
+            return True
+        self._journal.mark(seal.mark)
+        self._seals.add(seal)
+        return False
+
+    def unseal(self, door: str) -> None:
+        """See `ActionContext.unseal`."""
+        seal = Seal(self._last, door)
+        if not self._undoing and seal in self._seals:
+            self._journal.unmark(seal.mark)
+            self._seals.discard(seal)
 
     @property
     def any(self) -> bool:
         """Whether there is anything to undo."""
-        return bool(self._noted)
+        return bool(self._open)
+
+    @property
+    def sealed(self) -> bool:
+        """Whether something is not undone because users work with it."""
+        return len(self._open) < len(self._noted)
+
+    @property
+    def _open(self) -> list[Compensation]:
+        sealed = max((seal.number for seal in self._seals), default=0)
+        return [one for one in self._noted if one.numbers[0] > sealed]
 
     @property
     def complete(self) -> bool:
@@ -78,7 +97,7 @@ class Compensations:
         self._undoing = True
         self._journal.mark("undoing")
         self._emit(PhaseStarted(phase=PHASE))
-        for one in reversed(self._noted):
+        for one in reversed(self._open):
             if all(self._past.undone(number) for number in one.numbers):
                 continue
             name = str(one.node.name or one.node.path)

@@ -34,6 +34,7 @@ from nbops.base.secret import Masker
 from nbops.engine.batch import Batch
 from nbops.engine.call import Actions, Parts
 from nbops.engine.connections import Connections
+from nbops.engine.context import Seals
 from nbops.engine.handlers import Handlers
 from nbops.engine.hosts import Hosts
 from nbops.engine.lock import ClusterLock
@@ -116,6 +117,7 @@ class Run:
     lock: ClusterLock | None = None
     _open: bool = False
     _over: str = ""
+    _cut: bool = False
 
     def execute(self) -> RunReport:
         """Carry it out. Never raises an NbopsError: the report holds it."""
@@ -234,8 +236,8 @@ class Run:
     def _play(self, states: Hosts, workers: ThreadPoolExecutor) -> int:
         if self.request.past.aborting:
             self.journal.mark("undoing")  # from here on there is only the way back
-        parts = self._parts(states)
         undo = Compensations(self.journal, self.bus, self.request.past)
+        parts = self._parts(states, undo)
         player = Player(
             parts=parts,
             hosts=states,
@@ -261,6 +263,8 @@ class Run:
             raise RolledBack(f"{why}. Everything that was begun was undone{now}")
         if self.request.past.aborting:
             raise RolledBack(f"{why}: nothing had to be undone")
+        if undo.sealed and self._cut and player.unreachable:
+            raise self._half_open(why)
         self._tell_what_serves(states, sealed=undo.sealed)
         only_unreachable = not any(counts["failed"] for counts in states.recap().values())
         return 4 if only_unreachable and not states.changed else 1
@@ -273,6 +277,15 @@ class Run:
             " is gone for good, take it out of the inventory and say"
             f" `nbops resume {run} --changed`; from another computer `nbops lock break {run}`,"
             " then `nbops rollback`",
+        )
+
+    def _half_open(self, why: str) -> NbopsError:
+        """A host was lost while users were let in: it may be resumed when the host is back."""
+        run = self.request.run
+        return NbopsError(
+            f"{why}. Users may be back on what was done, so nothing was undone",
+            hint=f"when it can be reached, `nbops resume {run}` finishes it; or `nbops lock break"
+            f" {run}`, then `nbops rollback` goes back and says what is lost",
         )
 
     def _tell_what_serves(self, states: Hosts, *, sealed: bool) -> None:
@@ -290,7 +303,7 @@ class Run:
         try:
             for play in self.request.runbook.plays:
                 if not player.play(play):
-                    self._over = player.over
+                    self._over, self._cut = player.over, not player.over
                     break
         except Aborted:
             return f"run {self.request.run} was aborted"
@@ -314,12 +327,13 @@ class Run:
             f" `nbops abort {self.request.run}` goes back to what was before",
         )
 
-    def _parts(self, states: Hosts) -> Parts:
+    def _parts(self, states: Hosts, seals: Seals) -> Parts:
         request = self.request
         return Parts(
             actions=self.actions,
             templar=self.templar,
             journal=self.journal,
+            seals=seals,
             masker=self.masker,
             connections=self.connections,
             store=VariableStore(request.world, states, self.templar),

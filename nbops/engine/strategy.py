@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from nbops.actions.api import EndRun, Meta, Seal
+from nbops.actions.api import EndRun, Meta
 from nbops.base.errors import ActionFailed
 from nbops.base.events import PhaseStarted, Status, StepEnded, TaskStarted
 from nbops.engine.batch import Batch
@@ -40,9 +40,6 @@ class Undo(Protocol):
 
     def note(self, node: Task | Block, scope: Scope, hosts: Sequence[str], batch: Batch) -> None:
         """`node.rollback` is to run for these hosts when the run fails; on disk on return."""
-
-    def seal(self) -> None:
-        """What was done so far is not undone any more: users work with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -314,9 +311,7 @@ class Linear:
     def _directives(self, results: Sequence[TaskOutcome]) -> None:
         for one in results:
             for directive in one.directives:
-                if isinstance(directive, Seal):
-                    self.undo.seal()
-                elif isinstance(directive, EndRun):
+                if isinstance(directive, EndRun):
                     self.batch.end(self.batch.left)
                     self.batch.ended, self.batch.over = True, directive.why
                 elif isinstance(directive, Meta):

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from nbops.base.errors import NbopsError
 from nbops.base.events import Event
@@ -28,6 +28,7 @@ from nbops.journal.schema import FORMAT, STEPS
 
 PROCESS, MACHINE = "process ", "machine "  # what marks begin with that name one
 RETRY = "again "
+SEALED = "sealed "
 _BUSY_MS = 10_000
 _WRITE_DEADLINE = 60.0
 
@@ -44,6 +45,18 @@ class RunEntry:
     runbook: str
     plan_hash: str
     plan: str = ""
+
+
+class Seal(NamedTuple):
+    """Users are let in through a door: compensations up to this number are not done any more."""
+
+    number: int
+    door: str
+
+    @property
+    def mark(self) -> str:
+        """Its name among the marks of a run."""
+        return f"{SEALED}{self.number} {self.door}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +243,12 @@ class Journal:
         return number
 
     def mark(self, name: str) -> None:
-        """Note, on disk, that the run has come to a turn: `undoing`, `sealed`."""
+        """Note, on disk, that the run has come to a turn: `undoing`, or a seal."""
         self._mark(name, wait=True)
+
+    def unmark(self, name: str) -> None:
+        """Take that back, on disk."""
+        self._put("DELETE FROM marks WHERE run=? AND name=?", (self.run, name), wait=True)
 
     def machine(self, host: str, machine: str) -> None:
         """Note which machine a host is, in place of what was noted; on disk before the next

@@ -12,7 +12,7 @@ from typing import Any
 
 from nbops.base.errors import NbopsError
 from nbops.base.events import Status
-from nbops.journal.store import MACHINE, PROCESS, RETRY, open_database
+from nbops.journal.store import MACHINE, PROCESS, RETRY, SEALED, Seal, open_database
 
 Place = tuple[str, str, int]
 
@@ -41,7 +41,7 @@ class Unfinished:
     noted: int = 0
     compensated: frozenset[int] = frozenset()
     undoing: bool = False
-    sealed: bool = False
+    sealed: frozenset[Seal] = frozenset()
     processes: tuple[str, ...] = ()
     machines: Mapping[str, str] = field(default_factory=dict)
     retries: Mapping[tuple[str, str, int, int], int] = field(default_factory=dict)
@@ -87,7 +87,7 @@ def _read(database: sqlite3.Connection, run: str) -> Unfinished:
         noted=len(noted),
         compensated=frozenset(number for number, done_at in noted if done_at is not None),
         undoing="undoing" in marks,
-        sealed="sealed" in marks,
+        sealed=_seals(marks),
         processes=tuple(mark.removeprefix(PROCESS) for mark in marks if mark.startswith(PROCESS)),
         machines=_machines(marks),
         retries=_retries(marks),
@@ -122,6 +122,11 @@ def _retries(marks: list[str]) -> dict[tuple[str, str, int, int], int]:
             place = (path, host, int(number), int(item))
             found[place] = max(found.get(place, 0), int(count))
     return found
+
+
+def _seals(marks: list[str]) -> frozenset[Seal]:
+    found = (mark.removeprefix(SEALED).partition(" ") for mark in marks if mark.startswith(SEALED))
+    return frozenset(Seal(int(number), door) for number, _, door in found)
 
 
 def _machines(marks: list[str]) -> dict[str, str]:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from nbops.actions.api import ActionContext, Result, Seal
+from nbops.actions.api import ActionContext, Result
 from nbops.base.command import Effect
-from nbops.base.errors import ActionFailed
+from nbops.base.errors import ActionFailed, DeadlineExceeded
 from nbops.base.events import MaintenanceMark
 from nbops.nocobase.balancers import inflight
 from nbops.nocobase.balancers.api import BalancerPlan, BalancerState
@@ -180,22 +180,25 @@ class BalancerMaintenance:
                 hint="start the nodes first; `anyway: true` takes the page down all the same",
             )
         plan = me.plan(ctx)
-        change = me.kind.switch(plan, ctx, on=False)
-        if not ctx.check:
+        if ctx.check:
+            change = me.kind.switch(plan, ctx, on=False)
+        else:
+            begun = ctx.seal()
+            ours = me.state.maintenance or begun
             try:
+                change = me.kind.switch(plan, ctx, on=False)
                 if not args.anyway:
                     _promise(me.door, Mode.TRAFFIC, ctx)
-            except ActionFailed:
-                if me.state.maintenance:
-                    me.kind.switch(plan, ctx, on=True)
+            except (ActionFailed, DeadlineExceeded):
+                if ours:
+                    _shut(me, plan, ctx)
                 raise
-            if me.state.maintenance:
+            if ours:
                 ctx.emit(MaintenanceMark(on=False, host=ctx.host))
         return Result(
             changed=change.changed,
             diff=change.diffs or None,
             values={"maintenance": False, "cut": 0, "websockets": 0, "side_door": me.side_door},
-            directive=None if ctx.check else Seal(),
         )
 
 
@@ -271,15 +274,18 @@ def told(state: BalancerState) -> dict[str, object]:
 
 
 def maintenance_gaps(cluster: Cluster, ctx: ActionContext) -> str:
-    """Which balancers do not answer 503 with Retry-After at this moment, asked from the host
-    that acts; empty when all do. For actions that may stop nodes only then."""
+    """Which balancers answer anything but 503 with Retry-After at this moment, asked from the
+    host that acts; empty when none does. For actions that may stop nodes only then.
+
+    One that does not answer lets nobody in: the way back need not wait for it.
+    """
     asked = doors(cluster)
     answers = read_look(ctx.probe(ask_script(asked)).out, len(asked)) if asked else ()
     return tell(
         {
             door: said
             for door, said in zip(asked, answers, strict=True)
-            if not said.fits(Mode.MAINTENANCE)
+            if said.status and not said.fits(Mode.MAINTENANCE)
         }
     )
 
@@ -315,6 +321,15 @@ def leaving(state: BalancerState, plan: BalancerPlan) -> tuple[str, ...]:
     live = {node.place for node in plan.live}
     known = (*state.nodes, *(node.place for node in plan.nodes))
     return tuple(dict.fromkeys(place for place in known if place not in live))
+
+
+def _shut(me: Here, plan: BalancerPlan, ctx: ActionContext) -> None:
+    """Put the page up again, for visitors did not get the app. Where it stood until this step,
+    nobody has come to the app meanwhile: then everything can still be undone."""
+    me.kind.switch(plan, ctx, on=True)
+    _promise(me.door, Mode.MAINTENANCE, ctx)
+    if me.state.maintenance:
+        ctx.unseal()
 
 
 def _promise(door: Door, mode: Mode, ctx: ActionContext) -> None:

@@ -1,0 +1,195 @@
+"""Runs that end while visitors are let in: killed, cut off, or with an app that does not answer.
+
+A real run on this machine, with the user's own balancer: two commands, and an address that
+answers as they left it.
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PLAY = """
+- hosts: node1
+  gather_facts: false
+  vars:
+    nocobase:
+      cluster: demo
+      runtime: {kind: compose, port: NODE}
+      balancer:
+        kind: external
+        address: "http://127.0.0.1:DOOR"
+        commands: {maintenance: "sh -c 'touch page'", traffic: "sh -c 'rm -f page; echo in >> log'"}
+  tasks:
+    - name: the database changes
+      shell: echo changed >> FOLDER/log
+      rollback:
+        - shell: echo restored >> FOLDER/log
+    - name: visitors come back
+      balancer_maintenance: {state: off}
+      delegate_to: localhost
+    - name: the record
+      shell: echo recorded >> FOLDER/log; test ! -e FOLDER/fault
+      rollback:
+        - shell: echo struck >> FOLDER/log
+"""
+# The command line, with a fault at the job that lets visitors in.
+FAULTY = """
+import os, signal, sys
+from nbops.base.errors import ConnectionLost
+from nbops.cli.main import main
+from nbops.nocobase.steps import balancer
+from nbops.transport.host import HostSession
+
+balancer._ANSWERS = 1.0
+fault, real = sys.argv.pop(1), HostSession._job
+
+def job(self, command, *rest):
+    letting_in = "echo in" in command.text()
+    if letting_in and fault == "killed before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    status = real(self, command, *rest)
+    if letting_in and fault == "killed after":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if letting_in and fault == "cut off":
+        raise ConnectionLost("the cable is out")
+    return status
+
+HostSession._job = job
+main()
+"""
+
+
+@dataclass
+class Desk:
+    """A computer with nbops, and a cluster of which only the balancer's address is there."""
+
+    folder: Path
+    door: int = 0
+    node: int = 0
+    app: int = 200
+
+    def answer(self, port: int) -> int:
+        """What a visitor gets; or who asks the node itself."""
+        if port == self.node:
+            return 200
+        return 503 if (self.folder / "page").exists() else self.app
+
+    def nbops(self, *words: str, fault: str = "none", told: str = "--plain") -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-c", FAULTY, fault, *words, told],
+            cwd=self.folder,
+            env=os.environ | {"HOME": str(self.folder), "XDG_STATE_HOME": str(self.folder)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def run(self, fault: str = "none") -> tuple[int, str]:
+        text = PLAY.replace("FOLDER", str(self.folder))
+        text = text.replace("DOOR", str(self.door)).replace("NODE", str(self.node))
+        (self.folder / "play.yml").write_text(text)
+        return self.nbops("run", "play.yml", fault=fault)
+
+    def log(self) -> list[str]:
+        return (self.folder / "log").read_text().split()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path)
+
+    class Door(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert isinstance(self.server, http.server.HTTPServer)
+            status = made.answer(self.server.server_port)
+            self.send_response(status)
+            if status == 503:
+                self.send_header("Retry-After", "30")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    servers = [http.server.ThreadingHTTPServer(("127.0.0.1", 0), Door) for _ in range(2)]
+    made.door, made.node = (server.server_port for server in servers)
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    (tmp_path / "page").touch()
+    (tmp_path / "inventory.yml").write_text(
+        "all: {children: {app: {hosts: {node1: }}},"
+        " vars: {ansible_connection: local, ansible_host: 127.0.0.1}}\n"
+    )
+    yield made
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("when", ["killed before", "killed after"])
+def test_a_run_that_was_killed_while_it_let_visitors_in_goes_on_and_is_not_undone(
+    desk: Desk, when: str
+) -> None:
+    assert desk.run(when)[0] == -9
+    code, out = desk.nbops("abort")
+    assert code == 2
+    assert "`nbops resume " in out
+    assert "`nbops rollback` goes back and says what is lost" in out
+    assert "restored" not in desk.log()
+    code, out = desk.nbops("resume")
+    assert (code, desk.log()) == (0, ["changed", "in", "recorded"]), out
+
+
+def test_when_visitors_do_not_get_the_app_the_page_goes_up_and_all_is_undone(desk: Desk) -> None:
+    desk.app = 500
+    code, out = desk.run()
+    assert code == 3, out
+    assert desk.log() == ["changed", "in", "restored"]
+    assert desk.answer(desk.door) == 503
+
+
+def test_a_connection_that_is_lost_while_visitors_are_let_in_undoes_nothing(desk: Desk) -> None:
+    code, out = desk.run("cut off")
+    assert code == 1
+    assert desk.log() == ["changed", "in"]
+    assert "nothing was undone" in out
+    assert "`nbops resume " in out
+    code, out = desk.nbops("resume")
+    assert code == 0, out
+    assert "restored" not in desk.log()
+    assert desk.log()[-1] == "recorded"
+
+
+def test_who_was_let_in_before_the_kill_keeps_what_he_wrote_but_gets_the_page(desk: Desk) -> None:
+    desk.run("killed after")
+    desk.app = 500
+    code, out = desk.nbops("resume")
+    assert code == 1, out
+    assert desk.log() == ["changed", "in"]
+    assert desk.answer(desk.door) == 503
+
+
+def test_what_is_begun_when_visitors_are_back_is_undone_and_nothing_of_before(desk: Desk) -> None:
+    desk.run("killed after")
+    (desk.folder / "fault").touch()
+    _, out = desk.nbops("resume")
+    assert desk.log() == ["changed", "in", "recorded", "struck"], out
+
+
+def test_a_run_that_goes_on_tells_when_the_page_was_gone(desk: Desk) -> None:
+    desk.run("killed after")
+    _, out = desk.nbops("resume", told="--json")
+    marks = [one for one in map(json.loads, out.splitlines()) if one["kind"] == "maintenance_mark"]
+    assert [(mark["on"], mark["host"]) for mark in marks] == [(False, "localhost")]
