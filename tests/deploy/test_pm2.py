@@ -69,7 +69,7 @@ STOP = """\
   gather_facts: false
   become: true
   tasks:
-    - nocobase_stop:
+    - nocobase_stop: {anyway: true}
 """
 PULL = """\
 - hosts: app

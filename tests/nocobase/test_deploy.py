@@ -215,7 +215,7 @@ def test_no_runbook_can_start_two_nodes_for_the_first_time(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     play = "- {{hosts: app, gather_facts: false, become: true, tasks: [{}]}}"
-    both = "{nocobase_stop: }, {nocobase_start: {first: true}}"
+    both = "{nocobase_stop: {anyway: true}}, {nocobase_start: {first: true}}"
     code, events = cluster.run(tmp_path, play.format(both))
     assert code == 1
     assert "node1 is started first at the same moment" in failure(events)

@@ -6,9 +6,13 @@ from pydantic import Field
 
 from nbops.actions.api import ActionContext, Result
 from nbops.base.errors import ActionFailed
+from nbops.nocobase.cluster import Cluster
+from nbops.nocobase.health import HEALTH_PATH, read_health
+from nbops.nocobase.http import ask_script, read_answers
 from nbops.nocobase.plans import Here, here
 from nbops.nocobase.runtimes.api import Runtime, names_of
 from nbops.nocobase.runtimes.kinds import all_runtimes
+from nbops.nocobase.steps.balancer import maintenance_gaps
 from nbops.nocobase.steps.start import node_state, started
 from nbops.runbook.spec import ActionSpec, Args
 
@@ -21,6 +25,9 @@ class StopArgs(Args):
         False,
         description="Only what the inventory does not name any more on this host: an app of"
         " another runtime, or beyond `instances`. It is removed.",
+    )
+    anyway: bool = Field(
+        False, description="Stop it even when visitors are let in and no other node serves them."
     )
 
 
@@ -37,19 +44,27 @@ class StopNode:
 
     def run(self, args: StopArgs, ctx: ActionContext) -> Result:
         """Nothing is done where nothing runs, or could come back. What the inventory does not
-        name any more is stopped as well: it would serve an old version beside the new."""
+        name any more is stopped as well: it would serve an old version beside the new.
+
+        Visitors get the 503 page before the last node stops, whatever the runbook says.
+        """
         node = here(ctx.vars)
         scripts: list[str] = []
         stopped: list[str] = []
+        serves = False
         for plan in () if args.surplus else node.plans:
             state = node_state(node, ctx, plan)
+            serves = serves or state.running
             if state.there and (state.running or state.comes_back):
                 scripts.append(node.runtime.stop_script(plan, args.grace))
                 stopped.append(plan.name)
         for kind, name in surplus(node, ctx):
+            serves = serves or not args.surplus
             scripts.append(kind.remove_script(name, args.grace))
             stopped.append(name)
         if not ctx.check:
+            if serves and not args.anyway:
+                _check_visitors(node.cluster, ctx)
             for script in scripts:
                 outcome = ctx.act(script, deadline=args.grace + 120)
                 if not outcome.ok:
@@ -57,6 +72,29 @@ class StopNode:
                         f"the app cannot be stopped on {ctx.host}: {outcome.err.strip()}"
                     )
         return Result(changed=bool(stopped), values={"stopped": stopped})
+
+
+def _check_visitors(cluster: Cluster, ctx: ActionContext) -> None:
+    """Raises ActionFailed when visitors are let in, and no node would be left to answer them:
+    those that stop together count as stopped."""
+    if not cluster.me.serves or _others_serve(cluster, ctx):
+        return
+    gaps = maintenance_gaps(cluster, ctx)
+    if gaps:
+        raise ActionFailed(
+            f"{cluster.me.host} is not stopped: no other node would serve, and visitors do not"
+            f" get the 503 page ({gaps})",
+            hint="`balancer_maintenance: on` comes first; `anyway: true` stops it all the same",
+        )
+
+
+def _others_serve(cluster: Cluster, ctx: ActionContext) -> bool:
+    others = [end for end in cluster.endpoints if end.host not in {cluster.me.host, *ctx.hosts}]
+    if not others:
+        return False
+    urls = [f"{end.there}{HEALTH_PATH}" for end in others]
+    answers = read_answers(ctx.probe(ask_script(urls)).out, len(urls))
+    return any(read_health(one.status, one.body).up for one in answers)
 
 
 def surplus(node: Here, ctx: ActionContext) -> list[tuple[Runtime, str]]:
