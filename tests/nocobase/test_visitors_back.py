@@ -1,4 +1,5 @@
-"""Runs that end while visitors are let in: killed, cut off, or with an app that does not answer.
+"""Visitors are let in: to whom, and what becomes of a run that ends meanwhile: it is killed, cut
+off, or the app does not answer.
 
 A real run on this machine, with the user's own balancer: two commands, and an address that
 answers as they left it.
@@ -18,18 +19,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+SETTINGS = """
+cluster: demo
+version: 2.2.16
+runtime: {kind: compose, port: NODE}
+upgrade: {min_nodes: 2}
+balancer:
+  kind: external
+  address: "http://127.0.0.1:DOOR"
+  commands:
+    maintenance: sh -c 'touch page'
+    traffic: sh -c 'rm -f page; echo in >> log; echo $NBOPS_HOSTS > told'
+"""
 PLAY = """
 - hosts: node1
   gather_facts: false
-  vars:
-    nocobase:
-      cluster: demo
-      runtime: {kind: compose, port: NODE}
-      balancer:
-        kind: external
-        address: "http://127.0.0.1:DOOR"
-        commands: {maintenance: "sh -c 'touch page'", traffic: "sh -c 'rm -f page; echo in >> log'"}
   tasks:
     - name: the database changes
       shell: echo changed >> FOLDER/log
@@ -98,9 +104,15 @@ class Desk:
         return done.returncode, done.stdout + done.stderr
 
     def run(self, fault: str = "none") -> tuple[int, str]:
-        text = PLAY.replace("FOLDER", str(self.folder))
-        text = text.replace("DOOR", str(self.door)).replace("NODE", str(self.node))
-        (self.folder / "play.yml").write_text(text)
+        return self.play(yaml.safe_load(PLAY.replace("FOLDER", str(self.folder))), fault)
+
+    def play(self, plays: list[dict[str, Any]], fault: str = "none") -> tuple[int, str]:
+        """Run plays with the cluster's settings, which the inventory does not have: there is
+        nothing to lock."""
+        text = SETTINGS.replace("DOOR", str(self.door)).replace("NODE", str(self.node))
+        for play in plays:
+            play["vars"] = play.get("vars", {}) | {"nocobase": yaml.safe_load(text)}
+        (self.folder / "play.yml").write_text(yaml.safe_dump(plays))
         return self.nbops("run", "play.yml", fault=fault)
 
     def log(self) -> list[str]:
@@ -129,8 +141,8 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     (tmp_path / "page").touch()
     (tmp_path / "inventory.yml").write_text(
-        "all: {children: {app: {hosts: {node1: }}},"
-        " vars: {ansible_connection: local, ansible_host: 127.0.0.1}}\n"
+        "all: {children: {app: {hosts: {node1: , node2: , node3: }}, balancer: , nocobase_first:"
+        " {hosts: {node1: }}}, vars: {ansible_connection: local, ansible_host: 127.0.0.1}}\n"
     )
     yield made
     for server in servers:
@@ -193,3 +205,39 @@ def test_a_run_that_goes_on_tells_when_the_page_was_gone(desk: Desk) -> None:
     _, out = desk.nbops("resume", told="--json")
     marks = [one for one in map(json.loads, out.splitlines()) if one["kind"] == "maintenance_mark"]
     assert [(mark["on"], mark["host"]) for mark in marks] == [(False, "localhost")]
+
+
+def shipped_end_of_an_upgrade(left_out: list[str]) -> list[dict[str, Any]]:
+    """The plays of the shipped runbooks that let visitors in, after nodes were left out."""
+    folder = Path(__file__).parents[2] / "runbooks"
+    upgrade = yaml.safe_load((folder / "upgrade.yml").read_text())
+    names = [play["name"] for play in upgrade]
+    counting = upgrade[names.index("Enough nodes serve to let visitors in")]
+    letting_in = upgrade[names.index("Visitors get the new version")]
+    plays = yaml.safe_load((folder / f"{letting_in['import_playbook']}").read_text())
+    for play in plays:
+        play["vars"] = letting_in.get("vars", {})
+    leave = {"set_fact": {"nocobase_left_out": True}, "when": f"inventory_hostname in {left_out}"}
+    return [{"hosts": "app", "gather_facts": False, "tasks": [leave]}, counting, *plays[:2]]
+
+
+def test_the_users_own_balancer_is_told_of_no_node_that_was_left_out(desk: Desk) -> None:
+    code, out = desk.play(shipped_end_of_an_upgrade(["node3"]))
+    assert code == 0, out
+    assert (desk.folder / "told").read_text().split() == ["node1", "node2"]
+
+
+@pytest.mark.parametrize(
+    ("left_out", "why"),
+    [
+        (["node2", "node3"], "only 1 of 3 nodes serve"),
+        (["node1"], "node1 was verified with 2.2.16, and does not serve any more"),
+    ],
+)
+def test_with_a_balancer_of_the_users_own_enough_nodes_must_serve_too(
+    desk: Desk, left_out: list[str], why: str
+) -> None:
+    code, out = desk.play(shipped_end_of_an_upgrade(left_out))
+    assert code == 1, out
+    assert why in out
+    assert desk.answer(desk.door) == 503

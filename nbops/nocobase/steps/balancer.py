@@ -127,6 +127,11 @@ class MaintenanceArgs(Args):
     anyway: bool = Field(
         False, description="Take the page down even where no node answers, or versions differ."
     )
+    without: Sequence[str] = Field(
+        default=(),
+        description="Hosts of the group `app` that get no requests when the page is down, for a"
+        " balancer of the user's own; the others know from `balancer_configure`.",
+    )
 
 
 class BalancerMaintenance:
@@ -179,7 +184,8 @@ class BalancerMaintenance:
                 f"503 stays on {ctx.host}: {why}",
                 hint="start the nodes first; `anyway: true` takes the page down all the same",
             )
-        plan = me.plan(ctx)
+        _known(me.cluster, args.without)
+        plan = me.plan(ctx, frozenset(args.without) if args.without and not me.waits else None)
         if ctx.check:
             change = me.kind.switch(plan, ctx, on=False)
         else:
