@@ -31,6 +31,7 @@ from nbops.engine.past import NoPast
 from nbops.engine.process import this_process
 from nbops.engine.run import FORKS, OnFailure, Run, RunRequest
 from nbops.engine.strategy import Choice
+from nbops.engine.witness import Witness
 from nbops.inventory.pattern import match_hosts
 from nbops.journal.store import PROCESS, Journal, RunEntry, as_json, journal_path
 from nbops.nocobase.actions import NOCOBASE_ACTIONS
@@ -47,7 +48,7 @@ from nbops.transport.pool import Pool
 
 if TYPE_CHECKING:
     from nbops.cli.again import Again
-    from nbops.transport.session import Fence
+    from nbops.transport.session import Fence, Session
 
 # The ansible-core whose language runbooks speak.
 ANSIBLE_VERSION = {
@@ -176,7 +177,14 @@ def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: 
 
     def fence_of(host: str) -> Fence | None:
         lock = holder[0].lock if holder else None
+        if lock is not None and host not in cluster.inventory.hosts:
+            witness.check()
         return lock.fence(host) if lock is not None and host in cluster.inventory.hosts else None
+
+    def session_of(host: str) -> Session:
+        return holder[0].connections.session(host)
+
+    witness = Witness(cluster.inventory.hosts, session_of, fence_of)
 
     def machine_of(host: str) -> Machine:
         met = options.again.machines.get(host, "") if options.again else ""
