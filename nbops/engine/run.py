@@ -271,12 +271,13 @@ class Run:
 
     def _stuck(self, why: str, error: StuckError) -> StuckError:
         run = self.request.run
+        back = "start" if self.request.command == "deploy" else "rollback"
         return StuckError(
             f"{why}. The way back failed too: {error}",
             hint=f"mend the cause, then `nbops resume {run}` goes on with the way back; when a host"
             " is gone for good, take it out of the inventory and say"
             f" `nbops resume {run} --changed`; from another computer `nbops lock break {run}`,"
-            " then `nbops rollback`",
+            f" then `nbops {back}`",
         )
 
     def _half_open(self, why: str) -> NbopsError:

@@ -139,10 +139,12 @@ def _work(seen: Glance) -> Iterator[Trouble]:
     if lock.alive:
         return
     if lock.held:
+        # A deploy leaves no note of where to go back to: the release that is recorded it is.
+        back = "start" if lock.command == "deploy" else "rollback"
         yield Trouble(
             f"the run {lock.run} ({lock.command}, of {lock.owner}) was interrupted",
             f"`nbops resume {lock.run}` or `nbops abort {lock.run}` on that computer; from any"
-            f" other one `nbops lock break {lock.run}`, then `nbops rollback`",
+            f" other one `nbops lock break {lock.run}`, then `nbops {back}`",
         )
     elif pending:
         yield Trouble(

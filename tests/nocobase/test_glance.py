@@ -83,6 +83,15 @@ def test_an_interrupted_upgrade_comes_with_the_way_on() -> None:
     assert "`nbops rollback`" in one.hint
 
 
+@pytest.mark.parametrize(
+    ("command", "back"), [("upgrade", "rollback"), ("restore", "rollback"), ("deploy", "start")]
+)
+def test_the_way_back_of_a_lost_computer_goes_no_release_too_far(command: str, back: str) -> None:
+    lock = LockSeen(held=True, run="R1", command=command)
+    (one,) = troubles(replace(GOOD, lock=lock))
+    assert one.hint.endswith(f"`nbops lock break R1`, then `nbops {back}`")
+
+
 def test_a_run_at_work_is_no_trouble() -> None:
     lock = LockSeen(held=True, alive=True, run="R1", command="upgrade")
     assert wrong(lock=lock, pending=PENDING) == []

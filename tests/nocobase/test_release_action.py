@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from nbops.actions.api import EndRun
 from nbops.base.errors import ActionFailed, Place, RefusedError
@@ -161,6 +163,32 @@ def test_an_earlier_release_is_brought_about_as_it_was_recorded(variables: Varia
     assert here(aimed).cluster.app_version == "2.2.15"
     again = coming(cluster_of(aimed), aimed, "")
     assert (again.number, again.parent, again.content) == (3, None, first.content)
+
+
+def test_a_restore_that_was_cut_short_leads_back_to_the_release_that_is_there(
+    variables: Variables,
+) -> None:
+    one = coming(cluster_of(variables()), variables(), "")
+    two = replace(one, number=2, parent=1, backup="b")
+    told = {
+        "nocobase_release": two.facts(),
+        "nocobase_releases": [one.facts(), two.facts()],
+        "nocobase_records": {"000002": Secret(two.text())},
+    }
+    aimed = {**variables(facts={"lb": told}, version="2.2.16"), "nocobase_aim": 2}
+    note = coming(cluster_of(aimed), aimed, "maintenance")
+    assert (note.number, note.parent, note.version) == (3, 2, "2.2.15")
+    found = {"lb": told | {"nocobase_pending": note.facts()}}
+    way = back(cluster_of(variables(facts=found)), None).values
+    assert (way["to"]["number"], way["backup"]) == (2, "")
+
+
+@pytest.mark.parametrize("name", ["upgrade", "rollback", "restore", "plugin-switch"])
+def test_whoever_finds_a_cluster_behind_the_page_finds_a_note(name: str) -> None:
+    path = Path(__file__).parents[2] / "runbooks" / f"{name}.yml"
+    texts = [str(play) for play in yaml.safe_load(path.read_text())]
+    page = next(at for at, text in enumerate(texts) if "maintenance-on.yml" in text)
+    assert any("'state': 'pending'" in text for text in texts[:page])
 
 
 def test_a_database_under_another_name_is_used_under_that_name(variables: Variables) -> None:

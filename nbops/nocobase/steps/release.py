@@ -282,7 +282,7 @@ def coming(cluster: Cluster, variables: Mapping[str, Any], phase: str) -> Releas
         record = replace(record, parent=int(last["number"]), backup=_backup(cluster))
     elif phase:
         # Whoever finds this on its way goes where it was going, not beyond.
-        way = cluster.fact(cluster.me.host, BACK)
+        way = cluster.fact(cluster.me.host, BACK) or {"to": last, "backup": ""}
         record = replace(record, parent=int(way["to"]["number"]), backup=str(way["backup"]))
     return replace(record, number=int(last["number"]) + 1)
 
