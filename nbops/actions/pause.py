@@ -88,6 +88,7 @@ class PauseAction:
                 told = f"Paused for {round(waited / 60, 2)} minutes"
         elif ctx.evaluate("nbops_assume_yes | default(false)"):
             told = "Paused for 0.0 minutes"
+            warnings = (f"`--yes`: nobody was asked: {args.prompt or _ENTER}",)
         elif _is_terminal():
             question = str(args.prompt or _ENTER)
             ctx.emit(Question(text=question, host=ctx.host))

@@ -110,6 +110,13 @@ def test_a_pause_ends_at_once_when_the_run_is_stopped(ctx: LocalContext) -> None
     timer.join()
 
 
+def test_a_question_that_yes_answers_is_told_all_the_same(ctx: LocalContext) -> None:
+    ctx.vars = {"nbops_assume_yes": True}
+    result = do(PauseAction(), ctx, prompt="Look at it through the side door")
+    assert result.warnings == ("`--yes`: nobody was asked: Look at it through the side door",)
+    assert result.values["user_input"] == ""
+
+
 def test_a_pause_without_a_terminal_asks_nobody(
     ctx: LocalContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,7 +123,7 @@ def test_ctrl_c_ends_the_question_at_once() -> None:
 def test_yes_answers_it() -> None:
     with running("--yes") as terminal:
         assert terminal.end() == 0
-        assert "Shall we go on?" not in terminal.seen
+        assert "nobody was asked: Shall we go on?" in terminal.seen
         assert "answer <>" in terminal.seen
 
 
