@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from nbops import __version__
 from nbops.actions.builtin import BUILTIN
 from nbops.actions.registry import Registry
 from nbops.base.errors import Problem, UsageError
@@ -31,6 +32,7 @@ from nbops.engine.past import NoPast
 from nbops.engine.process import this_process
 from nbops.engine.run import FORKS, OnFailure, Run, RunRequest
 from nbops.engine.strategy import Choice
+from nbops.engine.varsfiles import files_of
 from nbops.engine.witness import Witness
 from nbops.inventory.pattern import match_hosts
 from nbops.journal.store import PROCESS, Journal, RunEntry, as_json, journal_path
@@ -295,14 +297,26 @@ def _magic(options: RunOptions, run_id: str, root: Path) -> dict[str, Any]:
     }
 
 
+def _digest(path: Path) -> str:
+    """Tells whether a file has changed, and nothing of what is in it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _entry(
     options: RunOptions, run_id: str, name: str, runbook: Runbook, cluster: Cluster
 ) -> RunEntry:
     inventory = {host: cluster.inventory.vars_of(host) for host in cluster.inventory.hosts}
+    read = {path.resolve() for path in runbook.files}
+    named = files_of(runbook.plays, options.runbook.parent)
     plan = as_json(
         {
             "runbook": {str(path.absolute()): path.read_text("utf-8") for path in runbook.files},
+            "vars_files": {
+                str(path.absolute()): _digest(path) for path in named if path.resolve() not in read
+            },
             "inventory": inventory,
+            "nbops": __version__,
             "extra": options.extra_vars,
             "limit": options.limit,
             "tags": options.tags,

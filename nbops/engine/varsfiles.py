@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import glob
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from nbops.base.yamlpos import load_file
 from nbops.engine.variables import PlayVariables, VariableStore
 from nbops.runbook.expr import Layer, Templar, Variables, is_template
 from nbops.runbook.model import Play
+
+_TEMPLATE = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
 
 
 def read_vars_files(
@@ -51,6 +55,20 @@ def read_vars_files(
             return found
 
         variables.of_host = of_host
+
+
+def files_of(plays: Iterable[Play], root: Path) -> list[Path]:
+    """The files that the plays may read, sorted; `root` is the runbook's folder. A name with a
+    template stands for every file that fits around it."""
+    found: set[Path] = set()
+    for play in plays:
+        for written in play.vars_files:
+            for name in written if isinstance(written, list) else [written]:
+                fitting = "*".join(glob.escape(part) for part in _TEMPLATE.split(str(name)))
+                for base in (play.folder / "vars", play.folder, root / "vars", root):
+                    # Path.glob takes no name that is absolute, and one below the root may be.
+                    found.update(map(Path, glob.glob(str(base / fitting))))  # noqa: PTH207
+    return sorted(one for one in found if one.is_file())
 
 
 def _open(written: Any) -> bool:

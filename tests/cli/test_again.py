@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -201,6 +202,41 @@ def test_a_changed_runbook_is_not_gone_on_with_unless_told(desk: Desk) -> None:
     code, out = ended(desk.nbops("resume"))
     assert code == 2
     assert "another runbook" in out
+    code, out = ended(desk.nbops("resume", "--changed"))
+    assert (code, Counter(desk.log())) == (0, ONCE), out
+
+
+@pytest.mark.parametrize(
+    ("name", "part"), [("vars/site.yml", "runbook"), ("{{ hosts_of }}.yml", "vars_files")]
+)
+def test_changed_variables_are_not_gone_on_with_either(desk: Desk, name: str, part: str) -> None:
+    play, file = desk.folder / "play.yml", desk.folder / "vars" / "site.yml"
+    file.parent.mkdir()
+    file.write_text("word: one\n")
+    head = f"vars_files: ['{name}']\n  vars: {{hosts_of: site}}\n  tasks:"
+    play.write_text(play.read_text().replace("tasks:", head, 1))
+    desk.killed_while_slow()
+    desk.let_go()
+    file.write_text("word: two\n")
+    code, out = ended(desk.nbops("resume"))
+    assert code == 2, out
+    assert f"begun with another {part} than there is now" in out
+    file.write_text("word: one\n")
+    code, out = ended(desk.nbops("resume"))
+    assert (code, Counter(desk.log())) == (0, ONCE), out
+
+
+def test_a_run_of_another_nbops_is_not_gone_on_with_unless_told(desk: Desk) -> None:
+    desk.killed_while_slow()
+    desk.let_go()
+    with sqlite3.connect(desk.folder / "nbops" / "journal.db") as database:
+        (plan,) = database.execute("SELECT plan FROM runs").fetchone()
+        older = json.dumps(json.loads(plan) | {"nbops": "0.0.1"})
+        database.execute("UPDATE runs SET plan=?, plan_hash='older'", (older,))
+    database.close()
+    code, out = ended(desk.nbops("resume"))
+    assert code == 2, out
+    assert "begun with another nbops than there is now" in out
     code, out = ended(desk.nbops("resume", "--changed"))
     assert (code, Counter(desk.log())) == (0, ONCE), out
 
