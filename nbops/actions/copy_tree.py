@@ -143,6 +143,7 @@ def _only_file(entry: Entry, there: PathState, done: Result, ctx: ActionContext)
     if "state" in done.values and isinstance(entry.source, Path):
         content = entry.source.read_bytes()
         values["md5sum"] = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        values["src"] = done.values["src"]
         return values
     return values | {"path": there.path, **_now(there, done, ctx).attributes()}
 
@@ -293,7 +294,8 @@ def _carry_out(args: CopyArgs, tree: Tree, ctx: ActionContext) -> Result:
         )
     values: dict[str, Any] = {}
     if len(files) == 1 and placed:
-        values |= {"checksum": different[0][0].sha1, **placed[0].state.attributes()}
+        values |= {"checksum": different[0][0].sha1, "src": placements[0].staged}
+        values |= placed[0].state.attributes()
         values |= {"backup_file": placed[0].backup_file} if placed[0].backup_file else {}
     return Result(changed=True, values=values, diff=diff)
 

@@ -38,10 +38,9 @@ from nbops.runbook.values import (
     take,
 )
 
-# Methods of lists and mappings that change them.
+# Methods whose only use is that they change a list or mapping; `pop` is used for its value too.
 _CHANGING = frozenset(
-    {"append", "clear", "extend", "insert", "pop", "popitem", "remove", "reverse", "setdefault"}
-    | {"sort", "update"}
+    {"append", "clear", "extend", "insert", "remove", "reverse", "sort", "update"}
 )
 
 

@@ -54,6 +54,17 @@ def test_host_text_as_a_default_an_item_or_an_argument_is_not_rendered(text: str
     assert TEMPLAR.condition("t == l[0]", variables) is True
 
 
+def test_a_text_is_an_expression_only_when_the_user_wrote_it() -> None:
+    said = "n == " + str(3)
+    written, host = Layer("written", {"n": 3, "wanted": said}, True), {"said": f"n == {3}"}
+    variables = Variables([written, Layer("host", host, False)], TEMPLAR)
+    assert TEMPLAR.condition("{{ wanted }}", variables) is True
+    assert TEMPLAR.condition("{{ nope | default(wanted) }}", variables) is True
+    for text in ("{{ said }}", "{{ wanted ~ '' }}", "wanted"):
+        with pytest.raises(ActionFailed, match="must have a boolean result"):
+            TEMPLAR.condition(text, variables)
+
+
 def test_later_layers_win(templar: Templar) -> None:
     variables = Variables([Layer("a", {"x": 1, "y": 1}, True), Layer("b", {"x": 2}, True)], templar)
     assert (variables["x"], variables["y"]) == (2, 1)
@@ -124,8 +135,11 @@ def test_values_are_rendered_once(of: Of) -> None:
 def test_expressions_cannot_change_variables(of: Of, templar: Templar) -> None:
     variables = of({"r": {"l": [1]}}, w={"l": [1]})
     for name in ("r", "w"):
-        templar.render(f"{{% set _ = {name}.l.append(2) %}}{{{{ {name} }}}}", variables)
-        templar.render(f"{{% set _ = {name}.update({{'q': 1}}) %}}", variables)
+        with pytest.raises(ActionFailed, match="append"):
+            templar.render(f"{{% set _ = {name}.l.append(2) %}}{{{{ {name} }}}}", variables)
+        with pytest.raises(ActionFailed, match="update"):
+            templar.render(f"{{% set _ = {name}.update({{'q': 1}}) %}}", variables)
+        assert templar.render(f"{{{{ {name}.pop('l') }}}}", variables) == [1]
     assert variables["r"] == {"l": [1]}
     assert variables["w"] == {"l": [1]}
 
