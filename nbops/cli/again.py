@@ -137,7 +137,6 @@ def _options(
     forks: int | None,
 ) -> RunOptions:
     from nbops.cli.wire import RunOptions
-    from nbops.engine.past import Interruption
     from nbops.engine.run import OnFailure
     from nbops.journal.store import journal_path
     from nbops.journal.unfinished import unfinished
@@ -145,25 +144,9 @@ def _options(
     run = find(name)
     state = unfinished(journal_path(), run.run)
     _check_over(run, state)
-    if aborting and state.sealed:
-        raise RefusedError(
-            f"run {run.run} had given users the cluster back: they have written since",
-            hint=f"`nbops resume {run.run}` finishes it; `nbops rollback` goes back and says"
-            " what is lost",
-        )
+    if aborting:
+        _check_revocable(state)
     plan = json.loads(state.plan)
-    past = Interruption(
-        outcomes=state.outcomes,
-        ended=state.done,
-        failed=state.failed,
-        effects=state.open_effects,
-        noted=state.noted,
-        compensated=state.compensated,
-        undoing=state.undoing,
-        sealed=state.sealed,
-        retries=dict(state.retries),
-        aborting=aborting and not state.undoing,
-    )
     return RunOptions(
         command=run.command,
         runbook=Path(run.runbook),
@@ -183,15 +166,33 @@ def _options(
         to=plan["to"],
         on_failure=OnFailure(plan["on_failure"]) if plan["on_failure"] else None,
         adopt=plan["adopt"],
-        again=Again(
-            run=run.run,
-            past=past,
-            plan=plan,
-            plan_hash=state.plan_hash,
-            changed=changed,
-            machines={} if changed else state.machines,
-            processes=frozenset(state.processes),
-        ),
+        again=_again(state, plan, changed=changed, aborting=aborting),
+    )
+
+
+def _again(state: Unfinished, plan: Mapping[str, Any], *, changed: bool, aborting: bool) -> Again:
+    from nbops.engine.past import Interruption
+
+    past = Interruption(
+        outcomes=state.outcomes,
+        ended=state.done,
+        failed=state.failed,
+        effects=state.open_effects,
+        noted=state.noted,
+        compensated=state.compensated,
+        undoing=state.undoing,
+        sealed=state.sealed,
+        retries=dict(state.retries),
+        aborting=aborting and not state.undoing,
+    )
+    return Again(
+        run=state.run,
+        past=past,
+        plan=plan,
+        plan_hash=state.plan_hash,
+        changed=changed,
+        machines={} if changed else state.machines,
+        processes=frozenset(state.processes),
     )
 
 
@@ -239,4 +240,13 @@ def _check_over(run: PastRun, state: Unfinished) -> None:
         raise LockedError(
             f"run {run.run} is still at work: process {number} of this computer",
             hint="wait for it, or stop it with Ctrl-C first",
+        )
+
+
+def _check_revocable(state: Unfinished) -> None:
+    if state.sealed:
+        raise RefusedError(
+            f"run {state.run} had given users the cluster back: they have written since",
+            hint=f"`nbops resume {state.run}` finishes it; `nbops rollback` goes back and says"
+            " what is lost",
         )

@@ -7,7 +7,7 @@ import hashlib
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,7 @@ from nbops.transport.pool import Pool
 
 if TYPE_CHECKING:
     from nbops.cli.again import Again
+    from nbops.engine.variables import World
     from nbops.transport.session import Fence, Session
 
 # The ansible-core whose language runbooks speak.
@@ -162,64 +163,26 @@ def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: 
     magic = _magic(options, run_id, root) | {"nbops_places": _places(settings)}
     world = cluster.world(magic, packages=True)
     cluster.check_endpoints()
-    name = settings.common.cluster if settings else ""
-    forks = options.forks or (settings.common.ssh.forks if settings else None) or FORKS
-    entry = _entry(options, run_id, name, runbook, cluster)
-    if options.again:
-        options.again.check(entry)
-    journal = Journal(journal_path(), entry, again=options.again is not None)
-    journal.mark(f"{PROCESS}{this_process()}")
-    if options.again:
-        options.again.check_alone()
+    request = _request(options, run_id, runbook, world, settings)
+    journal = _journal(options, _entry(options, run_id, request.cluster, runbook, cluster))
     shown: Observer = options.observer or observer(
         json=options.json, plain=options.plain, verbosity=options.verbosity
     )
     bus = Bus([shown, journal], cluster.masker)
     holder: list[Run] = []
-
-    def fence_of(host: str) -> Fence | None:
-        lock = holder[0].lock if holder else None
-        if lock is not None and host not in cluster.inventory.hosts:
-            witness.check()
-        return lock.fence(host) if lock is not None and host in cluster.inventory.hosts else None
-
-    def session_of(host: str) -> Session:
-        return holder[0].connections.session(host)
-
-    witness = Witness(cluster.inventory.hosts, session_of, fence_of)
-
-    def machine_of(host: str) -> Machine:
-        met = options.again.machines.get(host, "") if options.again else ""
-        return Machine(host, met, lambda machine: journal.machine(host, machine))
-
+    pool = Pool(
+        run_id,
+        stop=stop,
+        emit=bus,
+        fence_of=_fences(cluster, holder),
+        machine_of=_machines(options, journal),
+    )
     prepared = Run(
-        request=RunRequest(
-            run=run_id,
-            command=options.command,
-            operator=operator(),
-            runbook=runbook,
-            root=root,
-            world=world,
-            cluster=name,
-            strict=options.strict,
-            choice=Choice(
-                tags=options.tags,
-                skip_tags=options.skip_tags,
-                start_at_task=options.start_at_task,
-            ),
-            check=options.check,
-            diff=options.diff,
-            forks=forks,
-            past=options.again.past if options.again else NoPast(),
-            on_failure=_on_failure(options, settings),
-        ),
+        request=request,
         actions=actions,
         templar=Templar((root,)),
         journal=journal,
-        connections=Connections(
-            Pool(run_id, stop=stop, emit=bus, fence_of=fence_of, machine_of=machine_of),
-            cluster.endpoint,
-        ),
+        connections=Connections(pool, cluster.endpoint),
         match=lambda pattern: match_hosts(cluster.inventory, pattern, options.limit),
         load=include_loader(actions, root, runbooks.overlay(options.runbook, options.inventory)),
         identity_of=cluster.root_identity,
@@ -231,6 +194,78 @@ def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: 
     )
     holder.append(prepared)
     return prepared
+
+
+def _request(
+    options: RunOptions,
+    run_id: str,
+    runbook: Runbook,
+    world: World,
+    settings: ClusterSettings | None,
+) -> RunRequest:
+    return RunRequest(
+        run=run_id,
+        command=options.command,
+        operator=operator(),
+        runbook=runbook,
+        root=options.runbook.parent,
+        world=world,
+        cluster=settings.common.cluster if settings else "",
+        strict=options.strict,
+        choice=Choice(
+            tags=options.tags,
+            skip_tags=options.skip_tags,
+            start_at_task=options.start_at_task,
+        ),
+        check=options.check,
+        diff=options.diff,
+        forks=options.forks or (settings.common.ssh.forks if settings else None) or FORKS,
+        past=options.again.past if options.again else NoPast(),
+        on_failure=_on_failure(options, settings),
+    )
+
+
+def _journal(options: RunOptions, entry: RunEntry) -> Journal:
+    """The journal, with this run and this process in it. Raises RefusedError or LockedError
+    when the run that is to go on has changed or goes on elsewhere."""
+    if options.again:
+        options.again.check(entry)
+    journal = Journal(journal_path(), entry, again=options.again is not None)
+    journal.mark(f"{PROCESS}{this_process()}")
+    if options.again:
+        options.again.check_alone()
+    return journal
+
+
+def _fences(cluster: Cluster, runs: Sequence[Run]) -> Callable[[str], Fence | None]:
+    """Gives the number under which a host of the cluster may be acted on, once it is locked.
+    Before a job on any other host one of the cluster's is asked whether the lock is still ours."""
+    hosts = cluster.inventory.hosts
+
+    def fence_of(host: str) -> Fence | None:
+        lock = runs[0].lock if runs else None
+        if lock is None:
+            return None
+        if host not in hosts:
+            witness.check()
+            return None
+        return lock.fence(host)
+
+    def session(host: str) -> Session:
+        return runs[0].connections.session(host)
+
+    witness = Witness(hosts, session, fence_of)
+    return fence_of
+
+
+def _machines(options: RunOptions, journal: Journal) -> Callable[[str], Machine]:
+    """Gives the machine that a host was when the run met it first, and notes which it is."""
+
+    def machine_of(host: str) -> Machine:
+        met = options.again.machines.get(host, "") if options.again else ""
+        return Machine(host, met, lambda machine: journal.machine(host, machine))
+
+    return machine_of
 
 
 def _on_failure(options: RunOptions, settings: ClusterSettings | None) -> OnFailure:
