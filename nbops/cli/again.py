@@ -50,8 +50,8 @@ Forks = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Again:
-    """The run that goes on: its name, what it did, the plan that it was begun with, and the
-    machines that its hosts were."""
+    """The run that goes on: its name, what it did, the plan that it was begun with, the machines
+    that its hosts were, and the number under which it held the lock (0: none)."""
 
     run: str
     past: Interruption = field(repr=False)
@@ -60,6 +60,7 @@ class Again:
     changed: bool
     machines: Mapping[str, str]
     processes: frozenset[str]
+    number: int = 0
 
     def check_alone(self) -> None:
         """Raises LockedError when another process goes on with the run since it was read here.
@@ -193,6 +194,7 @@ def _again(state: Unfinished, plan: Mapping[str, Any], *, changed: bool, abortin
         changed=changed,
         machines={} if changed else state.machines,
         processes=frozenset(state.processes),
+        number=state.number,
     )
 
 

@@ -66,11 +66,11 @@ def break_lock(
     from nbops.cli.reach import reach
     from nbops.cli.wire import operator
     from nbops.engine import lockbreak
-    from nbops.engine.lockrecord import Holder
+    from nbops.engine.lockrecord import BREAK, Holder
 
     with reach(target, output) as reached:
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        holder = Holder(reached.run, operator(), "lock break", since)
+        holder = Holder(reached.run, operator(), BREAK, since)
         broken = lockbreak.break_lock(_keepers(reached), run, holder)
     if output.json:
         show.document(

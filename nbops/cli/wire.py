@@ -221,6 +221,7 @@ def _request(
         diff=options.diff,
         forks=options.forks or (settings.common.ssh.forks if settings else None) or FORKS,
         past=options.again.past if options.again else NoPast(),
+        number=options.again.number if options.again else 0,
         on_failure=_on_failure(options, settings),
     )
 

@@ -23,6 +23,7 @@ from nbops.base.retry import Stop
 from nbops.engine.heart import Heart
 from nbops.engine.lockhosts import LockHosts, locked
 from nbops.engine.lockrecord import (
+    BREAK,
     GONE,
     Holder,
     Seen,
@@ -56,16 +57,18 @@ class ClusterLock:
     def __post_init__(self) -> None:
         self.heart = Heart(self.beat, self._hosts)
 
-    def take(self, holder: Holder) -> int:
+    def take(self, holder: Holder, before: int = 0) -> int:
         """Take the lock on every host that can be reached; gives its number. A run that was
-        interrupted takes its own anew.
+        interrupted takes its own anew; `before` is the number that it had (0: none).
 
-        Raises LockedError, naming the holder, when another run has it, or when this one is
-        still at work, and HostUnusable when too few hosts can be reached; what was taken is
-        given back then.
+        Raises FenceRefused when another run had the cluster meanwhile: what this one knows of it
+        is not so any more. Raises LockedError, naming the holder, when another run has it, or
+        when this one is still at work, and HostUnusable when too few hosts can be reached; what
+        was taken is given back then.
         """
         seen = self.at.look_at_most()
         self._check(seen, holder.run)
+        self._check_past(seen, holder.run, before)
         holder = replace(holder, older=older_runs(seen.records, holder.run))
         number = seen.number + 1
         hosts, error = self.at.announce(seen.records, number, holder, State.HELD)
@@ -116,6 +119,20 @@ class ClusterLock:
         for record in seen.held:
             if record.run != run or (record.beats and not gone(record.process)):
                 raise locked(self.at.cluster, record)
+
+    def _check_past(self, seen: Seen, run: str, before: int) -> None:
+        """Raises FenceRefused when a run came after this one had the lock. That its lock was
+        broken, and nothing more, is no hindrance."""
+        later = [one for one in seen.records if one.number > before and one.run]
+        latest = max(later, key=lambda one: one.number, default=None)
+        if not before or latest is None or latest.run == run:
+            return
+        if (latest.command, latest.number) != (BREAK, before + 1):
+            raise FenceRefused(
+                f"{self.at.cluster} was changed by a later run since ({latest.run},"
+                f" `nbops {latest.command}` by {latest.owner}): run {run} cannot go on",
+                hint="`nbops status` shows what is so now, `nbops rollback` goes back from there",
+            )
 
     def _join(self, host: str) -> None:
         """Have a host grant the lock that could not be reached before. A run that is silent and

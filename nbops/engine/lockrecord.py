@@ -18,6 +18,7 @@ from nbops.base.errors import ActionFailed, NbopsError
 
 FOLDER = "/var/lib/nbops"
 LIFE = 60
+BREAK = "lock break"  # the command that takes the lock of a run away
 HELD, BEHIND, GONE, BUSY, ABSENT = 75, 76, 77, 78, 79  # why a script leaves the record as it is
 
 

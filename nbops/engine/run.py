@@ -68,7 +68,7 @@ class RunRequest:
     `cluster` is empty for a runbook that belongs to no cluster: then nothing is locked.
     `strict` runs connect to every host first and do nothing when one cannot be used;
     otherwise an unreachable host is counted as Ansible counts it. `past` is what the same run
-    did before it was interrupted.
+    did before it was interrupted, `number` the one under which it held the lock then (0: none).
     """
 
     run: str
@@ -84,6 +84,7 @@ class RunRequest:
     diff: bool = False
     forks: int = FORKS
     past: Past = field(default_factory=NoPast)
+    number: int = 0
     on_failure: OnFailure = OnFailure.ROLLBACK
 
 
@@ -181,9 +182,9 @@ class Run:
                 unusable = self.connections.connect_all(hosts, request.forks, self.identity_of)
                 if unusable:
                     raise self._without(unusable)
-            if request.cluster and not request.check:
-                self._take_lock(hosts, workers)
             try:
+                if request.cluster and not request.check:
+                    self._take_lock(hosts, workers)
                 code = self._while_ours(states, workers)
                 self._open = False
             except (RolledBack, FenceRefused):
@@ -222,7 +223,7 @@ class Run:
         self.lock = ClusterLock(keepers, self.stop)
         since = datetime.now(UTC).isoformat(timespec="seconds")
         holder = Holder(request.run, request.operator, request.command, since, this_process())
-        self.journal.lock_number(self.lock.take(holder))
+        self.journal.lock_number(self.lock.take(holder, request.number))
 
     def _while_ours(self, states: Hosts, workers: ThreadPoolExecutor) -> int:
         """Play; when it was stopped because the lock was taken from this run, say so."""

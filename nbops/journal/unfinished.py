@@ -28,7 +28,8 @@ class Unfinished:
     done. `undoing` tells that the way back had
     begun, `sealed` that users work with what was done. `processes` are those that carried it
     out, `machines` the machine ids of the hosts that it met, `retries` how often an item was
-    tried anew.
+    tried anew. `number` is the one under which it held the cluster's lock last, 0 when it never
+    did.
     """
 
     run: str
@@ -45,6 +46,7 @@ class Unfinished:
     processes: tuple[str, ...] = ()
     machines: Mapping[str, str] = field(default_factory=dict)
     retries: Mapping[tuple[str, str, int, int], int] = field(default_factory=dict)
+    number: int = 0
 
 
 def unfinished(path: Path, run: str) -> Unfinished:
@@ -70,7 +72,7 @@ def _read(database: sqlite3.Connection, run: str) -> Unfinished:
     checked = database.execute("PRAGMA quick_check(1)").fetchone()[0]
     if checked != "ok":
         raise ValueError(checked)
-    plan, plan_hash = rows("SELECT plan, plan_hash FROM runs WHERE run=?")[0]
+    plan, plan_hash, locked = rows("SELECT plan, plan_hash, number FROM runs WHERE run=?")[0]
     results = rows("SELECT path, host, pass, item, status FROM results WHERE run=?")
     kept = rows("SELECT path, host, pass, outcome FROM outcomes WHERE run=?")
     begun = rows("SELECT step FROM effects WHERE run=? AND ended_at IS NULL")
@@ -91,6 +93,7 @@ def _read(database: sqlite3.Connection, run: str) -> Unfinished:
         processes=tuple(mark.removeprefix(PROCESS) for mark in marks if mark.startswith(PROCESS)),
         machines=_machines(marks),
         retries=_retries(marks),
+        number=int(locked or 0),
     )
 
 

@@ -150,6 +150,28 @@ def test_a_resume_that_is_refused_leaves_the_half_way_cluster_locked(folders: Fo
     assert taken(folders, "L1").number == 3
 
 
+def test_a_run_cannot_go_on_when_another_one_had_the_cluster_meanwhile(folders: Folders) -> None:
+    number = dead(folders).number
+    broken(folders, "L1", "B1")
+    taken(folders, "L2").leave(parked=False)
+    with pytest.raises(FenceRefused, match=r"a later run since .*L2"):
+        folders.lock().take(holder("L1"), number)
+    assert not [record for record in folders.records() if record.held]
+
+
+def test_a_run_whose_lock_was_broken_and_nothing_more_can_go_on(folders: Folders) -> None:
+    number = dead(folders).number
+    broken(folders, "L1", "B1")
+    lock = folders.lock()
+    assert lock.take(holder("L1"), number) > number
+    lock.leave(parked=True)
+
+
+def test_a_run_that_never_had_the_lock_begins_whoever_had_it_before(folders: Folders) -> None:
+    taken(folders, "L2").leave(parked=False)
+    assert folders.lock().take(holder("L1"), 0) == 2
+
+
 def test_jobs_that_could_not_be_ended_are_ended_by_the_next_run(folders: Folders) -> None:
     taken(folders).leave(parked=False)
     folders.meddle = lost("c", at=ENDING)
