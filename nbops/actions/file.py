@@ -128,8 +128,7 @@ def probe_script(args: FileArgs) -> str:
         'if [ -d "$r" ] && nb_any "$r"; then printf "full\\0"; else printf "\\0"; fi\n',
     ]
     if args.recurse:
-        follow = "1" if args.follow else "''"
-        lines.append(f'[ ! -d "$r" ] || nb_walk "$r" {follow}\n')
+        lines.append(f'[ ! -d "$r" ] || nb_walk "$r" "{"1" * args.follow}"\n')
     return "".join(lines)
 
 
@@ -303,10 +302,9 @@ def _directory(seen: Seen, there: PathState) -> Step:
     if not there.is_dir:
         return Step(there.path, problem=f"{there.path} already exists as a {there.kind}")
     step = _rights(seen.rights, there, *seen.inside)
-    if seen.circle:
-        # The rights are set all the same, as under Ansible.
-        return replace(step, script=f"{step.script}echo {quote(CIRCLE)} >&2; exit 1\n")
-    return step
+    # The rights are set all the same, as under Ansible.
+    fails = f"echo {quote(CIRCLE)} >&2; exit 1\n" if seen.circle else ""
+    return replace(step, script=step.script + fails)
 
 
 def _touch(seen: Seen) -> Step:
