@@ -33,7 +33,7 @@ def undone(old: Upgrading, *words: str, **how: Any) -> None:
     ("fault", "why"),
     [
         ("die-at-start", "`Wait until it serves` failed on node1"),
-        ("die-after-healthy", "failed on node"),
+        ("die-after-healthy", "does not serve"),
         ("wrong-version", f"it serves 0.0.1, not {NEW}"),
     ],
 )
@@ -159,7 +159,7 @@ def small_disk(old: Upgrading) -> Iterator[None]:
         f" fallocate -l $(($(df --output=avail -B1 {BACKUPS} | tail -1) - 2000000)) {BACKUPS}/hog"
     )
     db = old.cluster
-    db.on("db", f"mkdir -p {BACKUPS} && mount -t tmpfs -o size=300M tmpfs {BACKUPS}")
+    db.on("db", f"mkdir -p {BACKUPS} && mount -t tmpfs -o size=1300M tmpfs {BACKUPS}")
     try:
         db.on("db", f"systemd-run -q --collect --unit=hog bash -c {shlex.quote(hog)}")
         yield

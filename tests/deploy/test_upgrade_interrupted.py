@@ -71,17 +71,21 @@ def test_the_operator_looks_through_the_side_door_while_visitors_wait(old: Upgra
         start_new_session=True,
     )
     os.close(terminal)
-    said = read_until(hand, "press Enter")
-    assert status_of(old.balancers[0]) == 503
-    door = re.search(r"ssh -L (\d+)", said)
-    assert door, said
-    look = f"curl -s http://127.0.0.1:{door[1]}/api/app:getInfo"
-    assert f'"version":"{NEW}"' in old.cluster.on("lb", look)
-    time.sleep(2)
-    assert process.poll() is None
-    os.write(hand, b"\n")
-    read_until(hand, "RECAP")
-    assert process.wait(120) == 0
+    try:
+        said = read_until(hand, "press Enter")
+        assert status_of(old.balancers[0]) == 503
+        door = re.search(r"ssh -L (\d+)", said)
+        assert door, said
+        look = f"curl -s http://127.0.0.1:{door[1]}/api/app:getInfo"
+        assert f'"version":"{NEW}"' in old.cluster.on("lb", look)
+        time.sleep(2)
+        assert process.poll() is None
+        os.write(hand, b"\n")
+        read_until(hand, "RECAP")
+        assert process.wait(120) == 0
+    finally:
+        process.kill()
+        process.wait()
     os.close(hand)
     assert old.version() == NEW
 

@@ -153,7 +153,8 @@ class BalancerMaintenance:
     )
 
     def run(self, args: MaintenanceArgs, ctx: ActionContext) -> Result:
-        """Nobody is let in to nodes that do not answer; the page goes up again if they fail."""
+        """Nobody is let in to nodes that do not answer; the page goes up again if they fail.
+        With the page comes the fact `nocobase_side_door`."""
         me = here(ctx)
         if not args.state:
             return self._off(args, me, ctx)
@@ -175,6 +176,7 @@ class BalancerMaintenance:
                 "websockets": left.sockets,
                 "side_door": me.side_door,
             },
+            facts={"nocobase_side_door": me.side_door} if me.side_door else {},
             warnings=_cut(left, args.wait),
         )
 
