@@ -23,6 +23,7 @@ SAFE_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _POSIX_SHELLS = frozenset({"sh", "ash", "bash", "dash", "ksh", "mksh", "zsh"})
 _LONGEST_NAME = 200
+_FIRST = "NABCDEFGHIJKLMOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
 LIVE = "0.25"  # seconds between two looks at the output of a job that is watched
 
 
@@ -66,8 +67,8 @@ def probe(command: Command, mark: str, own: str) -> bytes:
     input or none; directory and environment are a subshell's.
     """
     text = _checked(command.text(), "script")
-    end = f"NBOPS_{mark}"
     call, head = _interpreter(command.shell, "/dev/fd/3", close="exec 3<&-; ")
+    end = _end_of(head.encode() + text, mark)
     # The stream's own word on a killed child ("Terminated") goes nowhere; 8 is its stderr.
     around = f"NBOPS_JOB={own}; export NBOPS_JOB; {_surroundings(command)}"
     line = f"( exec 2>&8 8>&-; {around}exec {call} ) 3<<'{end}'"
@@ -86,6 +87,19 @@ def probe(command: Command, mark: str, own: str) -> bytes:
             f'nbops_s=$?; exec 2>&8; nbops_end {mark} "ended $nbops_s"\n'.encode(),
         )
     )
+
+
+def _end_of(text: bytes, mark: str) -> str:
+    """The word that ends a here-document of this text.
+
+    dash loses a byte beyond ASCII that follows on the beginning of that word at the beginning
+    of a line (0.5.12), so it begins with a letter with which no line begins.
+    """
+    begun = {line[:1] for line in text.split(b"\n")}
+    before = {line[:1] for line in text.split(b"\n") if line[1:2] >= b"\x80"}
+    free = [one for one in _FIRST if one.encode() not in begun]
+    free += [one for one in _FIRST if one.encode() not in before]
+    return f"{(free or _FIRST)[0]}_{mark}"
 
 
 def ending(mark: str) -> bytes:

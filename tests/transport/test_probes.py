@@ -2,6 +2,7 @@
 
 import os
 import signal
+import string
 import threading
 import time
 from pathlib import Path
@@ -124,6 +125,11 @@ def test_any_text_of_a_script_arrives(text: str) -> None:
     """The script is printed by a program that reads it as it is."""
     outcome = _shared().run(Command(text, shell="/bin/cat"))  # noqa: S604
     assert outcome.stdout == (text if text.endswith("\n") else f"{text}\n").encode()
+
+
+def test_a_line_that_begins_like_the_end_of_the_script_arrives(session: HostSession) -> None:
+    text = "".join(f"{letter}ü\n" for letter in "NBOPS_" + string.hexdigits)
+    assert session.run(Command(f"printf %s '\n{text}'")).out == f"\n{text}"
 
 
 def test_the_directory_is_any_directory(session: HostSession, tmp_path: Path) -> None:
