@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -42,7 +42,8 @@ class Part:
 class Manifest:
     """What is recorded of the files of one backup on one host. `what` is `database` or
     `files`; `version` is that of the app; `server` and `tool` are major versions; `verified`
-    says how far the dump was tried: `list`, or `restore`."""
+    says how far the dump was tried: `list`, or `restore`; `order` grows with each backup that is
+    made on the host."""
 
     name: str
     what: str
@@ -59,6 +60,7 @@ class Manifest:
     tool: int = 0
     verified: str = ""
     release: int | None = None
+    order: int = 0
 
     @property
     def size(self) -> int:
@@ -133,6 +135,13 @@ class Backup:
         return next((one for one in self.manifests if one.what == "database"), None)
 
     @property
+    def age(self) -> tuple[int, str]:
+        """What sorts backups by when they were made: the order on the host of the database,
+        then the time in the name, of backups of a nbops that noted no order."""
+        parts = [self.database] if self.database else self.manifests
+        return max(one.order for one in parts), self.name
+
+    @property
     def when(self) -> str:
         """When its run began, in UTC."""
         return moment(self.name)
@@ -153,24 +162,28 @@ class Backup:
         }
 
 
+def next_order(earlier: Iterable[Manifest]) -> int:
+    """The `order` of a backup that comes after those on its host. The names alone do not tell
+    which one is later: they have the clock of whichever computer began the run."""
+    return max((one.order for one in earlier), default=0) + 1
+
+
 def together(manifests: Iterable[Manifest]) -> list[Backup]:
     """The backups of all hosts, the latest first."""
     named: dict[str, list[Manifest]] = {}
     for one in manifests:
         named.setdefault(one.name, []).append(one)
-    return [Backup(name, tuple(named[name])) for name in sorted(named, reverse=True)]
+    found = [Backup(name, tuple(parts)) for name, parts in named.items()]
+    return sorted(found, key=lambda one: one.age, reverse=True)
 
 
-def superfluous(
-    good: Iterable[Mapping[str, str] | Manifest], keep: int, protected: Iterable[str]
-) -> list[str]:
+def superfluous(good: Iterable[Manifest], keep: int, protected: Iterable[str]) -> list[str]:
     """The names of the backups that can go, the oldest first, when `keep` are to stay.
 
     The latest one always stays, whatever `keep` says, and so do those in `protected`: the way
     back of a release.
     """
-    names = {one.name if isinstance(one, Manifest) else one["name"] for one in good}
-    ordered = sorted(names, reverse=True)
+    ordered = [one.name for one in together(good)]
     spared = {*ordered[: max(1, keep)], *protected}
     return [name for name in reversed(ordered) if name not in spared]
 
@@ -179,7 +192,7 @@ def room_for_dump(held: int, earlier: Sequence[Manifest]) -> int:
     """MiB that must be free where a dump goes, for databases of `held` bytes: by the latest
     dump that there is, else half of what they take on the server."""
     dumps = [one for one in earlier if one.what == "database"]
-    last = max(dumps, key=lambda one: one.name, default=None)
+    last = max(dumps, key=lambda one: (one.order, one.name), default=None)
     there = sum(part.held for part in last.parts) if last else 0
     if last is None or there <= 0:
         return held // 2 // _MIB + _LEAST_ROOM

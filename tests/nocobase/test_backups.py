@@ -14,6 +14,7 @@ from nbops.nocobase.backups import (
     backup_name,
     bytes_of,
     is_name,
+    next_order,
     read_manifest,
     room_for_dump,
     room_for_restore,
@@ -92,6 +93,19 @@ def named(*names: str) -> list[Manifest]:
 
 def test_the_oldest_go_first() -> None:
     assert superfluous(named("c", "a", "d", "b"), 2, ()) == ["a", "b"]
+
+
+def test_a_computer_whose_clock_is_behind_makes_the_latest_backup_all_the_same() -> None:
+    before = manifest(name="20261123T094733Z-1a2b3c-manual", order=6)
+    latest = manifest(name="20261123T084733Z-4d5e6f-manual", order=next_order([before]))
+    files = manifest(name=latest.name, what="files", host="node1", order=2)
+    assert superfluous([latest, before], 1, ()) == [before.name]
+    assert [one.name for one in together([files, before, latest])] == [latest.name, before.name]
+
+
+def test_a_backup_without_an_order_is_older_than_one_that_has_it() -> None:
+    old, new = manifest(name="b"), manifest(name="a", order=next_order(named("b")))
+    assert superfluous([new, old], 1, ()) == ["b"]
 
 
 def test_the_way_back_of_a_release_stays() -> None:

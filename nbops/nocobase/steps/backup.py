@@ -18,6 +18,7 @@ from nbops.nocobase.backups import (
     Part,
     backup_name,
     bytes_of,
+    next_order,
     room_for_dump,
 )
 from nbops.nocobase.cluster import cluster_of
@@ -82,7 +83,7 @@ class DatabaseBackup:
         manifest = _plan(here, seen, name, args.reason, ctx.vars)
         folder = here.shelf.partial(name, WHAT)
         parts = tuple(_dump(here, seen, one, folder, ctx) for one in seen.databases)
-        manifest = replace(manifest, parts=parts)
+        manifest = replace(manifest, parts=parts, order=next_order(earlier))
         if cluster.part("backup").get("verify") == "restore":
             for part in parts:
                 _trial(here, part, folder, ctx)

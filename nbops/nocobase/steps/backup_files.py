@@ -18,6 +18,7 @@ from nbops.nocobase.backups import (
     Shelf,
     backup_name,
     bytes_of,
+    next_order,
     superfluous,
 )
 from nbops.nocobase.cluster import Cluster, cluster_of
@@ -113,6 +114,7 @@ def _keep(
         parts=(part,),
         verified="list",
         release=int(record["number"]) if record else None,
+        order=next_order(known),
     )
     sealed(shelf, manifest, ctx)
     return Result(changed=True, values={"backup": manifest.facts()})
