@@ -8,6 +8,7 @@ import pytest
 
 from tests.chaos.machines import Chaos
 from tests.deploy.cluster import Cluster, new_cluster
+from tests.deploy.upgrading import OLD, Upgrading
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +28,15 @@ def chaos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chaos]:
     finally:
         if not standing:
             cluster.down()
+
+
+@pytest.fixture
+def old(chaos: Chaos) -> Upgrading:
+    """The same, on the old version, whatever the test before left."""
+    world = Upgrading(chaos.cluster)
+    if not chaos.on("ls /var/lib/nbops/*/releases 2>/dev/null; true", ("node1",))["node1"]:
+        code, out = chaos.nbops("deploy", str(chaos.cluster.inventory))
+        assert code == 0, out
+    world.go_back_to_old()
+    assert world.version() == OLD
+    return world
