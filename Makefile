@@ -12,7 +12,7 @@ READY := .venv/.ready
 PACKAGES := python3-venv openssh-server openssh-client sudo curl procps \
 	systemd-container debootstrap iproute2 mount util-linux zstd
 
-.PHONY: demo test test-fast matrix upgrades fuzz chaos lint system venv lock docs audit
+.PHONY: demo test test-fast matrix upgrades fuzz chaos network lint system venv lock docs audit
 
 demo: system $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/demo
@@ -40,7 +40,15 @@ fuzz: $(READY)
 # Runs killed at so many points (`all`, or a number for each series); see docs/chaos.md.
 CHAOS_POINTS ?= all
 chaos: system $(READY)
-	CHAOS_POINTS=$(CHAOS_POINTS) $(BIN)/pytest -q -s -m series tests/chaos
+	CHAOS_POINTS=$(CHAOS_POINTS) $(BIN)/pytest -q -s -m series tests/chaos \
+		$(NETWORK:%=--ignore=%)
+
+# Upgrades under which hosts are cut off or restarted at random steps, and clocks that are an
+# hour apart; see docs/chaos.md.
+NETWORK_RUNS ?= 50
+NETWORK := tests/chaos/test_network.py tests/chaos/test_clocks.py
+network: system $(READY)
+	NETWORK_RUNS=$(NETWORK_RUNS) $(BIN)/pytest -q -s -m series $(NETWORK)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -53,7 +53,7 @@ class Upgrade:
         world.go_back_to_old()
         note = f"before {time.time():.3f}"
         world.add(note)
-        before = _policies(world)
+        before = self.chaos.on(_POLICIES, NODES)
         ambush = Ambush(world.cluster, self.fault)
         try:
             with world.watched() as seen:
@@ -147,7 +147,7 @@ class Upgrade:
             self.wrong.append(f"took {self.seconds:.0f} s")
         if lost := {note, *seen.notes} - world.notes():
             self.wrong.append(f"{len(lost)} notes lost: {sorted(lost)[:3]}")
-        if (now := _policies(world)) != before:
+        if (now := self.chaos.on(_POLICIES, NODES)) != before:
             self.wrong.append(f"restart policies {now}, not {before}")
         if jobs := {host: said for host, said in self.chaos.on(_JOBS).items() if said}:
             self.wrong.append(f"jobs left: {jobs}")
@@ -192,7 +192,3 @@ def test_upgrades_under_faults_at_random_steps(chaos: Chaos, old: Upgrading) -> 
             print(f"FAILED {failures[-1]}", flush=True)  # noqa: T201
     print(f"network: {RUNS} runs, {len(failures)} failures, first seed {SEED}")  # noqa: T201
     assert not failures, "\n\n".join(failures)
-
-
-def _policies(world: Upgrading) -> dict[str, str]:
-    return {node: world.cluster.on(node, _POLICIES) for node in NODES}
