@@ -47,12 +47,12 @@ _AT_ONCE = (Kind.KILL, Kind.REBOOT, Kind.CRASH)
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to a host `after` seconds from the beginning of the run's task of this
-    number (from 1), and for how many seconds."""
+    """What happens to a host `after` seconds from the beginning of a task of the run (its name,
+    or its number from 1), and for how many seconds."""
 
     kind: Kind
     host: str
-    task: int
+    task: int | str
     after: float
     seconds: int
 

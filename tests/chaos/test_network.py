@@ -106,7 +106,7 @@ class Upgrade:
             for line in process.stdout:
                 lines.append(line)
                 tasks += line.startswith("TASK ")
-                if tasks == self.fault.task and not struck:
+                if self.fault.task in {tasks, line[5:-1]} and not struck:
                     ambush.go()
                     struck = time.monotonic()
             run = Run(process.wait(), "".join(lines), "")
@@ -170,7 +170,7 @@ class Upgrade:
 def test_an_upgrade_goes_on_when_a_host_is_cut_off_for_a_while(
     chaos: Chaos, old: Upgrading
 ) -> None:
-    fault = Fault(Kind.RESTART, "db", task=24, after=0.0, seconds=5)
+    fault = Fault(Kind.RESTART, "db", task="Dump, and check the dump", after=0.0, seconds=5)
     one = Upgrade(chaos, old, fault)
     one.go()
     assert (one.wrong, one.ends) == ([], ["upgrade 0"]), "\n".join(one.said)
