@@ -45,7 +45,8 @@ def history(path: Path, *, cluster: str | None = None, most: int = 50) -> list[P
     if not path.exists():
         return []
     where, values = ("WHERE cluster=?", (cluster,)) if cluster else ("", ())
-    sql = f"SELECT {_FIELDS} FROM runs {where} ORDER BY started_at DESC LIMIT ?"  # noqa: S608 - fixed text
+    # By the order in which they were begun: the clock may have been set back in between.
+    sql = f"SELECT {_FIELDS} FROM runs {where} ORDER BY rowid DESC LIMIT ?"  # noqa: S608 - fixed text
     with closing(open_database(path)) as database:
         database.row_factory = sqlite3.Row
         return [PastRun(**dict(row)) for row in database.execute(sql, (*values, most))]

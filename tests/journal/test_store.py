@@ -3,6 +3,7 @@ from __future__ import annotations
 import sqlite3
 import stat
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from nbops.base.errors import NbopsError, UsageError
 from nbops.base.events import Note
 from nbops.base.ids import StepId
-from nbops.journal.read import events, find_run, history, latest_run, not_undone
+from nbops.journal.read import events, find_run, history, latest_run, not_undone, unfinished_runs
 from nbops.journal.store import Journal, RunEntry
 
 
@@ -69,6 +70,16 @@ def test_the_intents_of_a_wave_share_their_commits(path: Path) -> None:
         thread.join()
     journal.close()
     assert len(commits) < 64
+
+
+def test_a_clock_that_is_set_back_does_not_change_which_run_is_the_latest(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    for run, moment in (("first", now), ("second", now - 3600)):
+        monkeypatch.setattr(time, "time", lambda moment=moment: moment)
+        Journal(path, entry(run)).close()
+    assert [run.run for run in unfinished_runs(path)] == ["second", "first"]
 
 
 def test_history_is_newest_first_and_knows_the_cluster(path: Path) -> None:
