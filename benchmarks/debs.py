@@ -19,6 +19,12 @@ from nbops.lab.state import CACHE
 from tests.deploy.cluster import Cluster
 
 _THERE = "command -v python3 || true"
+# Unpacked, and compiled once, as an installation would do it.
+_INSTALL = """\
+for one in /root/debs/*.deb; do dpkg-deb --extract "$one" / || exit; done
+rm -r /root/debs
+python3 -m compileall -q /usr/lib/python3*
+"""
 
 
 def put_python(cluster: Cluster) -> None:
@@ -35,7 +41,7 @@ def put_python(cluster: Cluster) -> None:
             disk.mkdir(exist_ok=True)
             for package in packages:
                 shutil.copy(package, disk)
-            cluster.on(host, "dpkg --install /root/debs/*.deb && rm -r /root/debs")
+            cluster.on(host, _INSTALL)
 
 
 def download(folder: Path, name: str) -> Sequence[Path]:
