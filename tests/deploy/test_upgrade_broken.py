@@ -156,7 +156,8 @@ def small_disk(old: Upgrading) -> Iterator[None]:
     written."""
     shrink = (
         f"until ls -d {BACKUPS}/*/.partial-* >/dev/null 2>&1; do sleep 0.02; done;"
-        f" mount -o remount,size=2M {BACKUPS}"
+        f" until mount -o remount,size=$(($(df --output=used -B1 {BACKUPS} | tail -1) + 4000000))"
+        f" {BACKUPS}; do :; done"
     )
     db = old.cluster
     db.on("db", f"mkdir -p {BACKUPS} && mount -t tmpfs -o size=1300M tmpfs {BACKUPS}")
