@@ -314,7 +314,10 @@ class Run:
                 raise
             self.bus(Note(level="error", message=str(error), hint=error.problems[0].hint or ""))
             return str(error)
-        return states.why_lost(player.lost) if player.lost else ""
+        if player.lost:
+            return states.why_lost(player.lost)
+        past = self.request.past  # it may have been broken off with nothing left to do
+        return f"run {self.request.run} was aborted" if past.aborting or past.undoing else ""
 
     def _before_undoing(self, why: str) -> None:
         """Stop here, or ask, when that is wanted. Raises NbopsError to stop."""

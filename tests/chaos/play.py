@@ -125,7 +125,9 @@ class Desk:
         """The folder that the runbook changes."""
         return self.folder / "root"
 
-    def nbops(self, *arguments: str, at: int = 0, points: Path | None = None) -> tuple[int, str]:
+    def nbops(
+        self, *arguments: str, at: int | str = 0, points: Path | None = None
+    ) -> tuple[int, str]:
         """Run a command to its end, or to a point; gives exit code and output."""
         repository = Path(__file__).parents[2]
         environment = {
@@ -149,7 +151,7 @@ class Desk:
         )
         return done.returncode, done.stdout
 
-    def begin(self, at: int, points: Path | None = None) -> tuple[int, str]:
+    def begin(self, at: int | str, points: Path | None = None) -> tuple[int, str]:
         """The run itself, killed at a point."""
         return self.nbops("run", "play.yml", at=at, points=points)
 

@@ -2,8 +2,8 @@
 
 Points are counted where the journal calls SQLite, where the engine calls a session for an
 effect, and where the lock talks to a host: before and after each, and while a job runs. At
-point `CHAOS_AT` the process sends itself SIGKILL; 0, or a number that is never reached, kills
-nothing. Each point is a line in the file `CHAOS_LOG`.
+point `CHAOS_AT` the process sends itself SIGKILL; it is a number, or words that the point's name
+has in it. 0, or what is never reached, kills nothing. Each point is a line in the file `CHAOS_LOG`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ AMID = (0.02, 0.1, 0.4)  # seconds after the beginning of a job, in turn
 class Points:
     """Counts them, writes them down, and kills at the chosen one."""
 
-    def __init__(self, at: int, log: Path | None) -> None:
+    def __init__(self, at: str, log: Path | None) -> None:
         self._at = at
         self._log = log
         self._turn = threading.Lock()
@@ -64,7 +64,11 @@ class Points:
             if self._log is not None:
                 with self._log.open("a") as file:
                     file.write(f"{number} {what}\n")
-            return number == self._at
+            return str(number) == self._at or (not self._at.isdigit() and self._at in what)
+
+
+def _is_turn(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(("sealed ", "undoing"))
 
 
 def _die() -> None:
@@ -77,8 +81,9 @@ def install(points: Points) -> None:
     kill, close, ask = HostSession.kill, HostSession.close, LockHosts.run
 
     def commit_(self: Journal, writes: list[Any]) -> None:
-        table = " ".join(dict.fromkeys(" ".join(one.sql.split()[:4]) for one in writes))
-        points.around(f"journal {table}", lambda: commit(self, writes))
+        table = " ".join(dict.fromkeys(" ".join(one.sql.split()[:6]) for one in writes))
+        turns = [str(value) for one in writes for value in one.values if _is_turn(value)]
+        points.around(" ".join(["journal", table, *turns]), lambda: commit(self, writes))
 
     def run_(self: HostSession, command: Command, watch: Any = None) -> Any:
         if command.effect is Effect.NONE:
@@ -117,7 +122,7 @@ def main() -> None:
     from nbops.cli.main import main as nbops
 
     log = os.environ.get("CHAOS_LOG")
-    install(Points(int(os.environ.get("CHAOS_AT", "0")), Path(log) if log else None))
+    install(Points(os.environ.get("CHAOS_AT", "0"), Path(log) if log else None))
     nbops()
 
 
