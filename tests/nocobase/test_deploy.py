@@ -235,7 +235,7 @@ def test_a_deploy_brings_back_what_was_stopped(cluster: Cluster) -> None:
 def test_an_app_that_dies_is_told_of_with_its_last_words(cluster: Cluster) -> None:
     before = cluster.started()[1:]
     code, events = cluster.nbops("deploy", env={"SAMPLE_FAULT": "die-at-start"})
-    assert code == 1
+    assert code == 3
     assert "it has ended with status 1" in failure(events)
     assert "dying: SAMPLE_FAULT=die-at-start" in failure(events)
     assert cluster.started()[1:] == before
@@ -245,7 +245,7 @@ def test_an_app_that_dies_is_told_of_with_its_last_words(cluster: Cluster) -> No
 
 def test_an_app_of_the_wrong_version_is_no_success(cluster: Cluster) -> None:
     code, events = cluster.nbops("deploy", env={"SAMPLE_FAULT": "wrong-version"})
-    assert code == 1
+    assert code == 3
     assert "it serves 0.0.1, not 2.2.15" in failure(events)
     code, events = cluster.nbops("deploy")
     assert code == 0, failure(events)

@@ -142,6 +142,7 @@ def _write(cluster: Cluster, ctx: ActionContext, record: Release, name: int | st
         file = Wanted(releases.path(cluster.name, name), Secret(record.text()), 0o600)
         script = f"set -e\n(umask 077; mkdir -p {folder})\n{put_script(stage(ctx, [file]))}"
         if name != PENDING:
+            ctx.seal()  # what is recorded stays
             script += f"\nrm -f {quote(releases.path(cluster.name, PENDING))}"
         outcome = ctx.act(script)
         if not outcome.ok:
