@@ -12,7 +12,7 @@ import pytest
 
 from nbops.nocobase.backups import Part
 from nbops.nocobase.steps.backup_files import archive_script
-from nbops.nocobase.steps.restore_files import put_back_script
+from nbops.nocobase.steps.restore_files import put_back_script, take_back_script
 from tests.nocobase.test_backups import manifest
 
 
@@ -61,6 +61,34 @@ def test_plugins_come_back_and_what_users_uploaded_since_stays(storage: Path) ->
     assert (storage / "plugins-replaced" / "shop" / "index.js").read_text() == "new"
     assert (storage / "later.png").read_text() == "later"
     assert (storage / "picture.png").read_text() == "changed"
+
+
+def test_plugins_that_were_replaced_come_back_however_far_it_had_come(storage: Path) -> None:
+    plugins, replaced = storage / "plugins", storage / "plugins-replaced"
+    archive = kept(storage, storage)
+    (plugins / "shop" / "index.js").write_text("new")
+    assert put_back(storage, archive).returncode == 0
+    for stopped_between in (False, True):
+        if stopped_between:
+            plugins.rename(replaced)
+        script = take_back_script(str(storage), str(replaced))
+        for _ in range(2):
+            assert run(script).returncode == 0
+            assert (plugins / "shop" / "index.js").read_text() == "new"
+        assert sorted(one.name for one in storage.iterdir()) == ["picture.png", "plugins"]
+
+
+def test_a_machine_that_stopped_before_the_plugins_were_in_place_has_them_afterwards(
+    storage: Path,
+) -> None:
+    plugins, replaced = storage / "plugins", storage / "plugins-replaced"
+    archive = kept(storage, storage)
+    (plugins / "shop" / "index.js").write_text("new")
+    assert put_back(storage, archive).returncode == 0
+    plugins.rename(storage / ".plugins-nbops-new")
+    assert put_back(storage, archive).returncode == 0
+    assert (plugins / "shop" / "index.js").read_text() == "old"
+    assert (replaced / "shop" / "index.js").read_text() == "new"
 
 
 def test_a_plugin_that_was_not_there_goes(storage: Path) -> None:
