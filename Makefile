@@ -37,7 +37,8 @@ SECONDS_OF_FUZZ ?= 600
 fuzz: $(READY)
 	NBOPS_FUZZ_SECONDS=$(SECONDS_OF_FUZZ) $(BIN)/pytest -q -m series tests/fuzz
 
-# Runs killed at so many points (`all`, or a number for each series); see docs/chaos.md.
+# Runs killed at so many points (`all`, or a number for each command), for so many minutes a
+# series (CHAOS_MINUTES), but for those that a file (CHAOS_DONE) has already; see docs/chaos.md.
 CHAOS_POINTS ?= all
 chaos: system $(READY)
 	CHAOS_POINTS=$(CHAOS_POINTS) $(BIN)/pytest -q -s -m series tests/chaos \

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.machines import Chaos
-from tests.deploy.cluster import Cluster, new_cluster
-from tests.deploy.upgrading import OLD, Upgrading
+pytest.register_assert_rewrite("tests.deploy.monitor")
+
+from tests.chaos.machines import Chaos  # noqa: E402 - what it imports is rewritten
+from tests.deploy.cluster import Cluster, new_cluster  # noqa: E402 - as well
+from tests.deploy.upgrading import OLD, Upgrading  # noqa: E402 - as well
 
 
 @pytest.fixture(scope="session")

@@ -6,14 +6,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from tests.chaos.looks import DROP_KEPT, FORGET, NOTES, SQL, read, script
 from tests.deploy.cluster import Cluster, ask
 
 OLD, NEW = "2.2.15", "2.2.16"
@@ -22,32 +23,39 @@ HOSTS = (*NODES, "db", "cache", "lb")
 _REPOSITORY = Path(__file__).parents[2]
 _DEADLINE = 900
 
-_OF_NODE = """\
-cd / && sha256sum /opt/nocobase/*
-docker ps -a --format '{{.Names}} {{.Image}} {{.State}}' | sort
-docker ps -q | xargs -r docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' | sort
-"""
-_OF_EACH = """\
-ls -A ~/.nbops 2>/dev/null; ls -A /var/tmp | grep nbops; ls -A /var/lib/nbops/* | grep -v -x logs
-sed -n 2p /var/lib/nbops/*/lock
-grep -l -s -a NBOPS_JOB= /proc/[0-9]*/environ | wc -l
-"""
-_COLUMNS = (
-    "SELECT table_name, column_name, data_type FROM information_schema.columns"
-    " WHERE table_schema = 'public' ORDER BY 1, 2"
-)
-_EVENTS = (
-    "docker events --since 24h --until 0s --filter type=container --filter event=start"
-    " --filter event=stop --filter event=die --format '{{.Action}}'"
-)
-_LOG = "/var/log/postgresql/postgresql-17-main.log"
 _NOTED_BY_DATABASE = {
     "dumps": r"application_name=pg_dump\b",
     "restores": r"application_name=pg_restore\b",
     "databases made": r"statement: CREATE DATABASE",
     "databases renamed": r"statement: ALTER DATABASE \S+ RENAME",
+    "databases removed": r"statement: DROP DATABASE",
     "tables changed": r"statement: ALTER TABLE \S*notes",
 }
+
+
+# Docker itself forgets all but its last 256 events.
+_EVENTS = """
+systemctl stop chaos-events 2>/dev/null
+systemd-run --quiet --collect --unit chaos-events sh -c 'exec docker events \
+    --filter type=container --filter event=create --filter event=start --filter event=stop \
+    --filter event=die --format "{{.Action}}" >>/run/chaos-events'
+"""
+
+
+@dataclass(frozen=True)
+class Look:
+    """The cluster at one moment: what must be the same after a run that was killed, how many
+    releases and databases are kept, and how often which effect was seen by those whom it befell
+    since the last `forget`."""
+
+    state: dict[str, str]
+    kept: Counter[str]
+    noted: Counter[str]
+
+    @property
+    def version(self) -> str:
+        """What visitors get."""
+        return self.state["version of lb"]
 
 
 @dataclass
@@ -55,9 +63,11 @@ class Chaos:
     """The sample app on two nodes, and nbops that is killed there."""
 
     cluster: Cluster
+    backup: str = ""
 
     def listen(self) -> None:
-        """Have the database and the balancer note more than they do by themselves."""
+        """Have Docker, the database and the balancer note more than they do by themselves."""
+        self.on(_EVENTS, NODES)
         for setting in ("log_statement = 'ddl'", "log_connections = on"):
             self._superuser(f"ALTER SYSTEM SET {setting}")
         self._superuser("SELECT pg_reload_conf()")
@@ -67,7 +77,16 @@ class Chaos:
             " /etc/nginx/nginx.conf && nginx -s reload",
         )
 
-    def nbops(self, *arguments: str, at: int = 0, points: Path | None = None) -> tuple[int, str]:
+    def forget(self) -> None:
+        """Empty what was noted, and what is kept of the runs before, here and there. No run is
+        half-way then."""
+        self._ssh("db", SQL + DROP_KEPT)
+        self.on(FORGET)
+        shutil.rmtree(self.cluster.home / ".local" / "state" / "nbops", ignore_errors=True)
+
+    def nbops(
+        self, *arguments: str, at: int | str = 0, points: Path | None = None
+    ) -> tuple[int, str]:
         """Run a command to its end, or to a point; gives exit code and output."""
         environment = {
             "PATH": os.environ["PATH"],
@@ -100,7 +119,7 @@ class Chaos:
             case "rollback":
                 return "rollback", where, "--yes", "--accept-data-loss"
             case "restore":
-                return "restore", self._latest_backup(), where, "--yes", "--accept-data-loss"
+                return "restore", self.backup, "-i", where, "--yes", "--accept-data-loss"
             case _:
                 return "deploy", str(self.other_setting())
 
@@ -118,39 +137,57 @@ class Chaos:
                 zip(hosts, workers.map(lambda one: self._ssh(one, script), hosts), strict=True)
             )
 
-    def state(self) -> dict[str, str]:
-        """What must be the same after a run that was killed: versions, files, containers,
-        balancer, lock, what is left on the hosts, the database's shape and content."""
-        found = {f"left on {host}": said for host, said in self.on(_OF_EACH).items()}
-        for node, said in self.on(_OF_NODE, NODES).items():
-            found[f"app on {node}"] = said
-            address = f"http://{self.cluster.address(node)}:13000/api/app:getInfo"
-            found[f"version of {node}"] = str(ask(address)["data"]["version"])
-        public = f"http://{self.cluster.address('lb')}/api/app:getInfo"
-        found["version for visitors"] = str(ask(public)["data"]["version"])
-        found["redis"] = self._ssh("cache", "systemctl is-active redis-server; true")
-        found["tables"] = self._superuser(_COLUMNS, "nocobase")
-        found["notes"] = self._superuser("SELECT * FROM notes ORDER BY id", "nocobase")
-        return found
-
-    def kept(self) -> Counter[str]:
-        """How many releases each host keeps, and how many databases there are."""
-        said = self.on("ls /var/lib/nbops/*/releases")
-        found = Counter({f"{host}: releases": len(text.split()) for host, text in said.items()})
-        found["db: databases"] = int(self._superuser("SELECT count(*) FROM pg_database"))
-        return found
-
-    def noted(self) -> Counter[str]:
-        """How often which effect was seen by those whom it befell, since they were started."""
-        found: Counter[str] = Counter()
-        for node, said in self.on(_EVENTS, NODES).items():
-            found.update(f"{node}: container {one}" for one in said.split())
-        log = self._ssh("db", f"cat {_LOG}")
+    def look(self) -> Look:
+        """All of it. Raises AssertionError when something of it cannot be seen."""
+        with ThreadPoolExecutor(len(HOSTS)) as workers:
+            said = workers.map(lambda host: read(self._ssh(host, script(host))), HOSTS)
+            found = dict(zip(HOSTS, said, strict=True))
+        state, kept, noted = {}, Counter[str](), Counter[str]()
+        for host, pieces in found.items():
+            for name, text in pieces.items():
+                if name.startswith("kept "):
+                    kept[f"{host}: {name[5:]}"] = int(text)
+                elif name == "version":
+                    state[f"version of {host}"] = str(json.loads(text)["data"]["version"])
+                elif not name.startswith("noted "):
+                    state[f"{name} of {host}"] = text
+        for node in NODES:
+            noted.update(f"{node}: {one}" for one in found[node]["noted containers"].split())
         for what, pattern in _NOTED_BY_DATABASE.items():
-            found[f"db: {what}"] = len(re.findall(pattern, log))
-        text = self._ssh("lb", "cat /var/log/nginx/error.log")
-        found["lb: reloads"] = text.count(" reconfiguring")
+            noted[f"db: {what}"] = len(re.findall(pattern, found["db"]["noted log"]))
+        noted["lb: reloads"] = found["lb"]["noted reloads"].count(" reconfiguring")
+        return Look(state, kept, noted)
+
+    def sign_in(self) -> str:
+        """A token of the first account."""
+        data = {"account": "admin@nocobase.com", "password": self.cluster.password()}
+        address = f"http://{self.cluster.address('lb')}/api/auth:signIn"
+        return str(ask(address, data=data)["data"]["token"])
+
+    def change(self, text: str) -> None:
+        """A note of a visitor, and a file of a plugin, with this text."""
+        script = "cd /srv/nocobase/storage && mkdir -p plugins/chaos && cat >plugins/chaos/text"
+        self._ssh("node1", f"{script} <<'END_OF_TEXT'\n{text}\nEND_OF_TEXT\n")
+        address = f"http://{self.cluster.address('lb')}/api/notes"
+        ask(address, token=self.sign_in(), data={"text": text})
+
+    def notes(self) -> dict[str, Counter[str]]:
+        """The notes in the app's database, and in each that is kept."""
+        found: dict[str, Counter[str]] = {"nocobase": Counter()}
+        for line in self._ssh("db", SQL + NOTES).splitlines():
+            database, _, row = line.partition("|")
+            # The columns are id, and text or title and body, of which visitors write one.
+            found.setdefault(database, Counter())[row.split("|")[1]] += 1
         return found
+
+    def back_up(self) -> None:
+        """Make the backup that `restore` brings back."""
+        where = ("-i", str(self.cluster.inventory))
+        code, out = self.nbops("backup", *where)
+        assert code == 0, out
+        code, out = self.nbops("backups", *where, "--json")
+        assert code == 0, out
+        self.backup = str(json.loads(out)["backups"][0]["name"])
 
     def _ssh(self, host: str, script: str) -> str:
         folder = self.cluster.inventory.parent
@@ -173,9 +210,3 @@ class Chaos:
         return self._ssh(
             "db", f'cd / && runuser -u postgres -- psql -At -d {database} -c "{query}"'
         )
-
-    def _latest_backup(self) -> str:
-        code, out = self.nbops("backups", str(self.cluster.inventory), "--json")
-        assert code == 0, out
-        backups: list[dict[str, Any]] = json.loads(out)
-        return str(backups[0]["name"])

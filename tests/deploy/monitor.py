@@ -114,11 +114,14 @@ class Seen:
 
 
 @contextmanager
-def monitor(balancers: Sequence[str], token: str, *, path: str = "/api/notes") -> Iterator[Seen]:
+def monitor(
+    balancers: Sequence[str], token: str, *, path: str = "/api/notes", every: float = EVERY
+) -> Iterator[Seen]:
     """Visitors at the addresses of these balancers, signed in with `token`, who write by a POST
-    to `path`, until the block ends. What is under way then is waited for."""
+    to `path`, until the block ends: a request `every` so many seconds, at each. What is under
+    way at the end is waited for."""
     seen, done = Seen(), threading.Event()
-    crowds = [_Crowd(balancer, token, path, seen, done) for balancer in balancers]
+    crowds = [_Crowd(one, token, path, every=every, seen=seen, done=done) for one in balancers]
 
     async def all_of_them() -> None:
         await asyncio.gather(*(crowd.run() for crowd in crowds))
@@ -138,11 +141,19 @@ class _Crowd:
     before it take."""
 
     def __init__(
-        self, balancer: str, token: str, path: str, seen: Seen, done: threading.Event
+        self,
+        balancer: str,
+        token: str,
+        path: str,
+        *,
+        every: float,
+        seen: Seen,
+        done: threading.Event,
     ) -> None:
         self._balancer = balancer
         self._token = token
         self._path = path
+        self._every = every
         self._seen = seen
         self._done = done
 
@@ -154,7 +165,7 @@ class _Crowd:
             task = asyncio.create_task(self._visit(("GET", "POST")[number % 2], number))
             under_way.add(task)
             task.add_done_callback(under_way.discard)
-            number, due = number + 1, max(due + EVERY, time.monotonic() - 1)
+            number, due = number + 1, max(due + self._every, time.monotonic() - 1)
             await asyncio.sleep(max(0.0, due - time.monotonic()))
         await asyncio.gather(socket, *under_way)
 
