@@ -85,9 +85,11 @@ id=$(docker image ls --quiet {quote(image)}) || exit 1
         return f"{login}docker pull {exact} && docker tag {exact} {quote(image)}\n"
 
     def state_script(self, plan: NodePlan) -> str:
-        """Prints one line of fields, or nothing when there is no container."""
+        """Prints one line of fields, or nothing when there is no container. Only where it cannot
+        be seen at once it is asked whether it is there: the question costs as much again."""
         only = quote(f"name=^/{plan.name.replace('.', '[.]')}$")
         return f"""\
+docker container inspect --format {quote(_STATE)} {quote(plan.name)} 2>/dev/null && exit
 id=$(docker container ls -aq --no-trunc --filter {only}) || exit 1
 [ -z "$id" ] || docker container inspect --format {quote(_STATE)} "$id"
 """

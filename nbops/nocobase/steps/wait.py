@@ -28,7 +28,7 @@ from nbops.nocobase.steps.start import node_state, started
 from nbops.nocobase.waiting import Verdict, Wait, looks_needed, processes
 from nbops.runbook.spec import ActionSpec, Args
 
-_PAUSE = 0.5
+_PAUSE = 0.25
 _SHORT_PAUSE = 0.05
 _LOG_LINES = 60
 _LINE_LENGTH = 240
@@ -62,7 +62,7 @@ class WaitNode:
     )
 
     def run(self, args: WaitArgs, ctx: ActionContext) -> Result:
-        """Looks twice a second; the reason of a failure is the state that does not pass."""
+        """Looks again and again; the reason of a failure is the state that does not pass."""
         node = here(ctx.vars)
         began = time.monotonic()
         version: str | None = None
