@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 import urllib.request
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +88,20 @@ class Cluster:
 def new_cluster(folder: Path) -> Cluster:
     """A cluster of a name that nobody else has; nothing is started yet."""
     return Cluster(f"t-{uuid.uuid4().hex[:8]}", folder / "home")
+
+
+def patiently(look: Callable[[], object]) -> None:
+    """Look again until it works: a message takes a second to all nodes."""
+    until = time.monotonic() + 30
+    while True:
+        try:
+            look()
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.3)
+        else:
+            return
 
 
 def ask(url: str, *, token: str = "", data: Any = None, status: int = 200) -> Any:

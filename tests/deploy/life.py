@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-import time
-import urllib.error
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from tests.deploy.cluster import Cluster, ask
+from tests.deploy.cluster import Cluster, ask, patiently
 
 OLD, NEW = "2.2.15", "2.2.16"
 _ACCOUNT = "admin@nocobase.com"
@@ -146,7 +144,7 @@ class Life:
         if not self.reached:
             told = {"name": "marks", "title": "Marks", "fields": _FIELDS, "template": "general"}
             ask(f"{front}/api/collections:create", token=token, data=told)
-        _patiently(lambda: ask(f"{front}/api/marks:create", token=token, data={"text": text}))
+        patiently(lambda: ask(f"{front}/api/marks:create", token=token, data={"text": text}))
 
     def written(self) -> set[str]:
         """What is there of it."""
@@ -225,17 +223,3 @@ def own_balancer(life: Life) -> None:
         "commands": words,
     }
     del life.inventory["all"]["children"]["balancer"]
-
-
-def _patiently(look: Callable[[], object]) -> None:
-    """Look again until it works: a new table takes a second to get to all nodes."""
-    until = time.monotonic() + 30
-    while True:
-        try:
-            look()
-        except urllib.error.HTTPError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.5)
-        else:
-            return

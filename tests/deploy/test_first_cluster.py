@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import time
-from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
 import pytest
 
-from tests.deploy.cluster import Cluster, ask
+from tests.deploy.cluster import Cluster, ask, patiently
 
 pytestmark = [pytest.mark.lab, pytest.mark.nocobase]
 
@@ -121,20 +119,6 @@ def test_the_cluster_waits_for_a_reboot_and_comes_back(deployed: Cluster) -> Non
         "node2", "docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' $(docker ps -q)"
     )
     assert policies.strip() in {"always", "unless-stopped"}
-
-
-def patiently(look: Callable[[], object]) -> None:
-    """Look again until it works: a message takes a second to all nodes."""
-    until = time.monotonic() + 20
-    while True:
-        try:
-            look()
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.3)
-        else:
-            return
 
 
 def container_log(cluster: Cluster, node: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 
-from tests.deploy.cluster import Cluster, ask
+from tests.deploy.cluster import Cluster, ask, patiently
 from tests.deploy.monitor import monitor
-from tests.deploy.upgrading import NEW, OLD, Upgrading
+from tests.deploy.upgrading import NEW, NODES, OLD, Upgrading
 
 pytestmark = [pytest.mark.nocobase, pytest.mark.series]
 
@@ -48,7 +49,11 @@ def make_things(app: Upgrading) -> None:
     """A collection with rows, made through the app."""
     fields = [{"name": "text", "type": "string", "interface": "input"}]
     collection = {"name": "things", "title": "Things", "fields": fields}
-    ask(f"{app.app}/collections:create", token=app.token(), data=collection)
+    token = app.token()
+    ask(f"{app.app}/collections:create", token=token, data=collection)
+    for node in NODES:
+        address = f"http://{app.cluster.address(node)}:13000/api/things:list"
+        patiently(partial(ask, address, token=token))
     for text in sorted(written()):
         write(app, text)
 
