@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import pytest
 
-from nbops.engine.lock import LIFE
+from nbops.engine.lockrecord import LIFE
 from tests.chaos.machines import NODES, Chaos
 from tests.deploy.upgrading import NEW, OLD, Run, Upgrading
 
