@@ -22,7 +22,7 @@ from nbops.engine.lockrecord import LIFE
 from tests.chaos.machines import NODES, Chaos
 from tests.deploy.upgrading import NEW, OLD, Run, Upgrading
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.series]
 
 HOUR = 3600
 _DEADLINE = 900
@@ -120,7 +120,6 @@ def test_what_a_computer_an_hour_behind_does_last_is_the_latest(pair: Pair, chao
     pair.check(OLD, elsewhere.changes("deploy"))
 
 
-@pytest.mark.series
 @pytest.mark.parametrize("pair", [-HOUR, HOUR], ids=["behind", "ahead"], indirect=True)
 def test_computers_an_hour_apart_work_in_turn_and_not_at_once(pair: Pair) -> None:
     pair.world.add("written before")
@@ -143,7 +142,6 @@ def test_computers_an_hour_apart_work_in_turn_and_not_at_once(pair: Pair) -> Non
     assert "written before" in pair.world.notes()
 
 
-@pytest.mark.series
 @pytest.mark.parametrize("pair", [-HOUR, HOUR], ids=["behind", "ahead"], indirect=True)
 def test_a_lock_is_as_old_as_the_hosts_say(pair: Pair) -> None:
     upgrading = pair.wrong.begin("upgrade", str(pair.wrong.inventory), "--version", NEW, "--plain")
