@@ -90,7 +90,8 @@ class Task:
 
 @dataclass
 class Measured:
-    """One run: what visitors saw, what the tool says, and the parts."""
+    """One run: the box's load (mean of begin and end), what visitors saw, what the tool says of
+    the 503 time, and its parts; all in seconds."""
 
     kind: str
     load: float
@@ -190,6 +191,7 @@ class Bench:
         with monitor(self.upgrading.balancers, self.upgrading.token(), path=self.path) as seen:
             time.sleep(1)
             given = list(run())
+            load = (load + os.getloadavg()[0]) / 2
             time.sleep(1)
         began, ended = (moment + time.time() - time.monotonic() for moment in seen.window)
         tasks = [one for one in given if isinstance(one, Task)]
