@@ -54,11 +54,17 @@ def split(cmd: str) -> tuple[str, str]:
 
 
 def script_text(staged: str, name: str, arguments: str, args: ScriptArgs) -> str:
-    """The lines that run the staged file under the name that it has here."""
+    """The lines that run the staged file under the name that it has here.
+
+    It comes to its name by a rename: under two names of one machine the same script may be put
+    there while the other one runs, and what is open to be written cannot be run.
+    """
     path = f"{staged}.d/{name}"
-    start = f"mkdir -p -- {quote(staged)}.d && cp -- {quote(staged)} {quote(path)} && "
+    new = f"{quote(path)}.$$"
+    start = f"mkdir -p -- {quote(staged)}.d && cp -- {quote(staged)} {new} && "
     if args.executable is None:
-        start += f"chmod u+x -- {quote(path)} && "
+        start += f"chmod u+x -- {new} && "
+    start += f"mv -f -- {new} {quote(path)} && "
     if args.chdir is not None:
         start += f"cd {quote(args.chdir)} && "
     program = f"{args.executable} {quote(path)}" if args.executable else quote(path)
