@@ -162,7 +162,9 @@ def small_disk(old: Upgrading) -> Iterator[None]:
     db = old.cluster
     db.on("db", f"mkdir -p {BACKUPS} && mount -t tmpfs -o size=1300M tmpfs {BACKUPS}")
     try:
-        db.on("db", f"systemd-run -q --collect --unit=shrink bash -c {shlex.quote(shrink)}")
+        # A file, because systemd reads `$` in a command line itself.
+        db.on("db", f"printf %s {shlex.quote(shrink)} > /run/shrink")
+        db.on("db", "systemd-run -q --collect --unit=shrink bash /run/shrink")
         yield
     finally:
-        db.on("db", f"systemctl stop shrink 2>/dev/null; umount {BACKUPS}")
+        db.on("db", f"systemctl stop shrink 2>/dev/null; rm /run/shrink; umount {BACKUPS}")
