@@ -64,14 +64,14 @@ def test_a_folder_that_is_not_shared_is_found_before_anything_is_done(cluster: C
 
 def test_nodes_that_hear_nothing_of_each_other_are_no_cluster(cluster: Cluster) -> None:
     done = changed(cluster, "env", {"SAMPLE_FAULT": "deaf"})
-    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.returncode == 3, done.stdout + done.stderr
     assert "the nodes do not synchronise: a change made through node1" in done.stdout
     assert "was not noticed by node2, node3" in done.stdout
 
 
 def test_an_image_without_the_adapters_is_healthy_and_no_cluster(cluster: Cluster) -> None:
     done = changed(cluster, "env", {"SAMPLE_FAULT": "no-adapters"})
-    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.returncode == 3, done.stdout + done.stderr
     assert "healthy, but no cluster: not loaded on node1, node2, node3" in done.stdout
     assert "plugin-pubsub-adapter-redis" in done.stdout
     assert "plugins.package_service" in done.stdout
