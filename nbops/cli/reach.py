@@ -17,7 +17,8 @@ from nbops.cli.extra import extra_vars
 from nbops.cli.faults import masked
 from nbops.cli.options import Output, Target
 from nbops.engine.connections import Connections
-from nbops.engine.run import FORKS, signals
+from nbops.engine.run import FORKS
+from nbops.engine.signals import signals
 from nbops.inventory.connection import become_of
 from nbops.inventory.pattern import match_hosts
 from nbops.report.choose import observer

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from nbops.base.command import Identity
 from nbops.base.errors import (
@@ -44,6 +39,7 @@ from nbops.engine.past import Aborted, NoPast, Past
 from nbops.engine.play import Match, Player
 from nbops.engine.process import this_process
 from nbops.engine.rollback import Compensations
+from nbops.engine.signals import signals
 from nbops.engine.strategy import Choice, Linear, Loader
 from nbops.engine.variables import PlayVariables, VariableStore, World
 from nbops.journal.store import Journal
@@ -376,28 +372,3 @@ def _ending(code: int, recap: Mapping[str, Mapping[str, int]], over: str) -> str
     if code:
         return f"failed on {', '.join(lost)}" if lost else "failed"
     return over
-
-
-@contextmanager
-def signals(stop: Stop, bus: Bus) -> Iterator[None]:
-    """While it lasts, the first SIGINT, SIGTERM or SIGHUP asks the run to stop; a second one
-    ends it at once. Does nothing outside the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        if stop.is_set:
-            raise KeyboardInterrupt
-        stop.set()
-        name = signal.Signals(number).name
-        hint = "again to end at once"
-        bus(Note(level="warning", message=f"{name}: stopping at the next safe point", hint=hint))
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before: dict[int, Any] = {number: signal.signal(number, handle) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
