@@ -19,7 +19,8 @@ demo: system $(READY)
 
 test: system $(READY) lint
 	$(BIN)/pytest -q -n 2 -m "not lab and not nocobase and not series"
-	$(BIN)/pytest -q -m "(lab or nocobase) and not series"
+	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder \
+		-m "(lab or nocobase) and not series"
 
 test-fast: $(READY)
 	$(BIN)/pytest -q -n 2 -m "not lab and not nocobase and not ansible and not series"

@@ -141,8 +141,8 @@ def forget_image(image: str) -> str:
 def ballast(old: Upgrading) -> Iterator[None]:
     """A table that takes a second or more to dump, and that packs badly."""
     old.sql(
-        "CREATE TABLE ballast AS SELECT number, (SELECT string_agg(md5(random()::text || part),"
-        " '') FROM generate_series(1, 30) AS part) AS text FROM generate_series(1, 60000) AS number"
+        "CREATE TABLE ballast AS SELECT number, (SELECT string_agg(md5(number || '.' || part), '')"
+        " FROM generate_series(1, 30) AS part) AS text FROM generate_series(1, 60000) AS number"
     )
     try:
         yield
