@@ -55,20 +55,23 @@ class Twice:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def reference(self, variable: str) -> None:
-        """How both stand when nothing comes between."""
+        """How both stand when nothing comes between, each after the other: whoever comes from
+        the inventory without them restarts all nodes at once."""
+        self.deploy(self.inventory("one", variable))
         for which in ("two", "one"):
             self.deploy(self.inventory(which, variable))
             self.stands[which] = self.look()
 
     def look(self) -> dict[str, Any]:
         """All that a deploy leaves on the machines, but for names and times of the run."""
-        found: dict[str, Any] = {}
+        found: dict[str, Any] = {"lb": self.cluster.on("lb", f"{STATE} 2>/dev/null; true")}
         for node in NODES:
-            lines = [FILES, RUNS, f"{STATE} 2>/dev/null; true"]
-            found[node] = [self.cluster.on(node, line) for line in lines]
+            found[f"{node} files"] = self.cluster.on(node, FILES)
+            found[f"{node} runs"] = self.cluster.on(node, RUNS)
+            found[f"{node} state"] = self.cluster.on(node, f"{STATE} 2>/dev/null; true")
             record = json.loads(self.cluster.on(node, RECORD))
-            found[node].append({key: record[key] for key in record.keys() - PASSING})
-        found["lb"] = self.cluster.on("lb", f"{STATE} 2>/dev/null; true")
+            for key in record.keys() - PASSING:
+                found[f"{node} record of {key}"] = record[key]
         return found
 
     def kill(self, inventory: Path, tasks: int) -> str:
@@ -111,7 +114,10 @@ class Twice:
             assert done.returncode == 0 or "not locked" in done.stderr, done.stderr
             self.deploy(inventory)
         self.now = which
-        assert self.look() == self.stands[which], f"killed at task {tasks}"
+        now, then = self.look(), self.stands[which]
+        different = {name: (now.get(name), then.get(name)) for name in {*now, *then}}
+        different = {name: both for name, both in different.items() if both[0] != both[1]}
+        assert not different, f"killed at task {tasks}: {different}"
         assert ask(f"http://{self.cluster.address('lb')}/api/__health_check") == "ok"
 
 
