@@ -20,6 +20,7 @@ one, and the next step as a hint.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -164,3 +165,10 @@ class ActionFailed(NbopsError):
 
 class LabError(NbopsError):
     """The rehearsal machines cannot be had, with what to do about it."""
+
+
+def origin(fault: BaseException) -> str:
+    """The kind of an error that nbops did not foresee, and the line of code that it comes from;
+    not its text, which may hold what nobody masked."""
+    last = traceback.extract_tb(fault.__traceback__)[-1]
+    return f"{type(fault).__name__} at {last.filename}:{last.lineno}"

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import typer
 
-from nbops.base.errors import NbopsError, Problem
+from nbops.base.errors import NbopsError, Problem, origin
 from nbops.base.secret import Masker
 
 
@@ -21,12 +21,6 @@ class MaskedBug(Exception):
         super().__init__(where)
         self.where = where
         self.trace = trace
-
-
-def where(fault: BaseException) -> str:
-    """The kind of an error and the line of code that it comes from."""
-    last = traceback.extract_tb(fault.__traceback__)[-1]
-    return f"{type(fault).__name__} at {last.filename}:{last.lineno}"
 
 
 @contextmanager
@@ -43,7 +37,7 @@ def masked(masker: Masker) -> Iterator[None]:
         raise
     except Exception as fault:  # noqa: BLE001  told by whoever catches it, without its secrets
         trace = masker.text("".join(traceback.format_exception(fault)))
-        raise MaskedBug(where(fault), trace) from None
+        raise MaskedBug(origin(fault), trace) from None
 
 
 def _masked(problem: Problem, masker: Masker) -> Problem:

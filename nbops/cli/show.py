@@ -8,9 +8,9 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nbops.base.errors import NbopsError, Problem
+from nbops.base.errors import NbopsError, Problem, origin
 from nbops.base.events import EVENT_FORMAT
-from nbops.cli.faults import MaskedBug, where
+from nbops.cli.faults import MaskedBug
 from nbops.report.clean import clean, one_line
 from nbops.report.ending import problems
 from nbops.report.jsonl import as_line, plain_data
@@ -79,7 +79,7 @@ def error_data(name: str, code: int, faults: Sequence[Problem]) -> Mapping[str, 
 def bug(fault: BaseException, *, verbose: bool, as_json: bool) -> None:
     """An error that nbops did not foresee. The text of the error itself is shown only when
     asked for: it may hold values that nobody masked."""
-    at = fault.where if isinstance(fault, MaskedBug) else where(fault)
+    at = fault.where if isinstance(fault, MaskedBug) else origin(fault)
     message = f"this is a bug in nbops, not in what you wrote ({at})"
     hint = "with -v it shows the lines that a report needs"
     if as_json:

@@ -18,6 +18,7 @@ from nbops.base.errors import (
     JobLost,
     NbopsError,
     UsageError,
+    origin,
 )
 from nbops.base.events import Status
 from nbops.base.ids import StepId
@@ -197,7 +198,7 @@ class Item:
         """The action; once more when its machine restarted under it and it can be repeated."""
         anew = replace(context)  # counts the commands that the action sends from the start
         try:
-            return action.run(self._arguments(action), context)
+            return _carried_out(action, self._arguments(action), context)
         except JobLost as error:
             if not action.spec.repeatable:
                 raise unknown(context.host) from error
@@ -205,7 +206,7 @@ class Item:
         # Noted: a run that goes on attaches to this try, and begins no third.
         call, counts = self._call, {self._index: self._again}
         self._parts.journal.retried(call.task.path, call.host, call.pass_number, counts)
-        return action.run(self._arguments(action), replace(anew, again=self._again))
+        return _carried_out(action, self._arguments(action), replace(anew, again=self._again))
 
     def _judge(self, data: dict[str, Any]) -> None:
         """Apply `changed_when` and `failed_when`, which see the result under its name."""
@@ -341,6 +342,21 @@ def ignores(call: Call, variables: Variables, status: Status) -> bool:
     if keyword is None:
         return False
     return flag(call.keyword(keyword, variables))
+
+
+def _carried_out(action: Action[Any], args: Any, context: StepContext) -> Result:
+    """The action on its host. What it did not foresee, as an answer that no program gives, is a
+    failure of this host like any other: it is rescued, or the run is undone."""
+    try:
+        return action.run(args, context)
+    except NbopsError:
+        raise
+    except Exception as fault:
+        raise ActionFailed(
+            f"{context.host} gave an answer that `{action.spec.name}` does not understand"
+            f" ({origin(fault)})",
+            hint="when the host is sound, this is a bug in nbops",
+        ) from fault
 
 
 def told(error: NbopsError) -> str:
