@@ -88,6 +88,16 @@ class WarnAction:
         return Result(warnings=("mind",))
 
 
+class TrustAction:
+    """An action that takes it for granted that its host answers with a number."""
+
+    spec = ActionSpec(name="trust", args=NoArgs, summary="Reads a number.", example="- trust:")
+
+    def run(self, args: NoArgs, ctx: ActionContext) -> Result:
+        del args
+        return Result(values={"number": int(ctx.probe("echo none").out)})
+
+
 class HoldAction:
     """An action that may be repeated: notes in `begun` that it began, and waits for `go`."""
 
@@ -143,7 +153,7 @@ def _endpoint(host: str) -> Endpoint:
 
 def _run(tmp_path: Path, path: Path, options: dict[str, Any]) -> Played:
     inventory = load_inventory(tmp_path / "inventory.yml")
-    actions = Registry((*BUILTIN, WarnAction(), HoldAction()))
+    actions = Registry((*BUILTIN, WarnAction(), TrustAction(), HoldAction()))
     runbook = load_runbook(path, actions)
     masker, stop, seen = Masker(), options.pop("stop", Stop()), _Seen()
     again, fences = options.pop("again", ""), options.pop("fences", {})

@@ -462,6 +462,22 @@ def test_a_warning_of_an_action_is_told_aloud(play: Play) -> None:
     assert [(note.level, note.host, note.message) for note in notes] == [("warning", "a", "mind")]
 
 
+def test_what_an_action_does_not_foresee_is_a_failure_of_its_host(play: Play) -> None:
+    played = play("""
+        - hosts: a:b
+          gather_facts: false
+          tasks:
+            - name: change
+              command: "true"
+              rollback: [{name: undo, command: "true"}]
+            - {name: one, trust: {}}
+    """)
+    assert played.code == 3
+    assert "a gave an answer that `trust` does not understand" in played.result("one")["msg"]
+    assert "none" not in played.result("one")["msg"]
+    assert ("undo", "b") in played.order()
+
+
 def test_an_unreachable_host_is_rescued_where_the_block_says_so(play: Play) -> None:
     played = play("""
         - hosts: a:gone
