@@ -8,7 +8,7 @@ import typer
 
 from nbops.cli import show
 from nbops.cli.carry_out import carry_out
-from nbops.cli.options import AcceptDataLoss, Check, Output, Target, expand
+from nbops.cli.options import AcceptDataLoss, Check, Diff, Output, Target, expand
 
 if TYPE_CHECKING:
     from nbops.cli.reach import Reach
@@ -27,12 +27,13 @@ def backup(
     target: Target,
     output: Output,
     check: Check = False,
+    diff: Diff = False,
 ) -> None:
     """Back up the database, and what else the settings say, while the cluster serves."""
-    carry_out("backup", target, output, check=check)
+    carry_out("backup", target, output, check=check, diff=diff)
 
 
-def restore(
+def restore(  # noqa: PLR0917  typer's options
     target: Target,
     output: Output,
     name: Annotated[
@@ -40,6 +41,7 @@ def restore(
     ],
     accept_data_loss: AcceptDataLoss = False,
     check: Check = False,
+    diff: Diff = False,
 ) -> None:
     """Bring the database of a backup back, under the version that runs.
 
@@ -55,6 +57,7 @@ def restore(
         accept_data_loss=accept_data_loss and target.yes,
         on_failure=OnFailure.ROLLBACK,
         check=check,
+        diff=diff,
     )
 
 

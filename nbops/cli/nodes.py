@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from nbops.cli.carry_out import carry_out
-from nbops.cli.options import Check, InventoryFile, Output, Target, expand
+from nbops.cli.options import Check, Diff, InventoryFile, Output, Target, expand
 
 
 def add_to(app: typer.Typer) -> None:
@@ -20,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog="Examples: nbops restart; nbops restart --json")(expand(restart))
 
 
-def stop(
+def stop(  # noqa: PLR0917  typer's options
     target: Target,
     output: Output,
     inventory_file: InventoryFile = None,
@@ -31,35 +31,44 @@ def stop(
         ),
     ] = True,
     check: Check = False,
+    diff: Diff = False,
 ) -> None:
     """Stop all nodes behind the 503 page. Nothing comes back until `nbops start`.
 
     Redis and the database go on running.
     """
     given = {"nbops_page": page}
-    _carry_out("stop", target, output, inventory_file, check=check, given=given)
+    _carry_out("stop", target, output, inventory_file, check=check, diff=diff, given=given)
 
 
 def start(
-    target: Target, output: Output, inventory_file: InventoryFile = None, check: Check = False
+    target: Target,
+    output: Output,
+    inventory_file: InventoryFile = None,
+    check: Check = False,
+    diff: Diff = False,
 ) -> None:
     """Start all nodes as they are recorded: one, then the others; then let visitors in.
 
     What was edited in the inventory since is for `nbops deploy`; this is also the way back when
     a deploy failed behind its 503 page.
     """
-    _carry_out("start", target, output, inventory_file, check=check)
+    _carry_out("start", target, output, inventory_file, check=check, diff=diff)
 
 
 def restart(
-    target: Target, output: Output, inventory_file: InventoryFile = None, check: Check = False
+    target: Target,
+    output: Output,
+    inventory_file: InventoryFile = None,
+    check: Check = False,
+    diff: Diff = False,
 ) -> None:
     """Restart the nodes one after the other, as they are recorded; visitors notice nothing.
 
     Each is taken out of every balancer, and put back when it serves. Fails, before it touches
     a node, when no other one serves meanwhile.
     """
-    _carry_out("restart", target, output, inventory_file, check=check)
+    _carry_out("restart", target, output, inventory_file, check=check, diff=diff)
 
 
 def _carry_out(

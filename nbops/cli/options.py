@@ -24,6 +24,7 @@ InventoryFile = Annotated[
     typer.Argument(metavar="[INVENTORY]", help="The inventory.", show_default=False),
 ]
 Check = Annotated[bool, typer.Option("--check", help="Say what would change; change nothing.")]
+Diff = Annotated[bool, typer.Option("--diff", help="Show differences in files.")]
 AcceptDataLoss = Annotated[
     bool,
     typer.Option("--accept-data-loss", help="What was written since may be lost to the users."),

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from nbops.cli.carry_out import carry_out
-from nbops.cli.options import Check, Output, Target, expand
+from nbops.cli.options import Check, Diff, Output, Target, expand
 
 Names = Annotated[
     list[str],
@@ -32,28 +32,36 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(plugin, name="plugin")
 
 
-def enable(names: Names, target: Target, output: Output, check: Check = False) -> None:
+def enable(
+    names: Names, target: Target, output: Output, check: Check = False, diff: Diff = False
+) -> None:
     """Enable plugins whose packages the nodes have: those of the app, and of `plugins.local`.
 
     503, all nodes stop, the database is backed up, one node starts alone and enables them, it is
     verified, the others start, traffic. When it fails before that, all is put back as it was.
     `nbops rollback` brings the database of before back later.
     """
-    _switch("enable", names, target, output, check=check)
+    _switch("enable", names, target, output, check=check, diff=diff)
 
 
-def disable(names: Names, target: Target, output: Output, check: Check = False) -> None:
+def disable(
+    names: Names, target: Target, output: Output, check: Check = False, diff: Diff = False
+) -> None:
     """Disable plugins; what they keep in the database stays there.
 
     By the same procedure as `nbops plugin enable`. Refused for those that are a part of the app,
     and for those in `plugins.append`, which the app enables at every start.
     """
-    _switch("disable", names, target, output, check=check)
+    _switch("disable", names, target, output, check=check, diff=diff)
 
 
-def _switch(verb: str, names: list[str], target: Target, output: Output, *, check: bool) -> None:
+def _switch(
+    verb: str, names: list[str], target: Target, output: Output, *, check: bool, diff: bool
+) -> None:
     from nbops.engine.run import OnFailure
 
     given = {"nbops_plugins": list(dict.fromkeys(names)), "nbops_enable": verb == "enable"}
     failed = OnFailure.ROLLBACK
-    carry_out(f"plugin-{verb}", target, output, given=given, on_failure=failed, check=check)
+    carry_out(
+        f"plugin-{verb}", target, output, given=given, on_failure=failed, check=check, diff=diff
+    )

@@ -7,9 +7,7 @@ from typing import Annotated
 import typer
 
 from nbops.cli.carry_out import carry_out
-from nbops.cli.options import AcceptDataLoss, Check, InventoryFile, Output, Target, expand
-
-Diff = Annotated[bool, typer.Option("--diff", help="Show differences in files.")]
+from nbops.cli.options import AcceptDataLoss, Check, Diff, InventoryFile, Output, Target, expand
 
 
 def add_to(app: typer.Typer) -> None:

@@ -12,6 +12,12 @@ from tests.deploy.cluster import Cluster, ask, new_cluster
 
 pytestmark = pytest.mark.lab
 
+RUNS_AND_FILES = """\
+docker ps -aq | xargs docker inspect -f '{{.Id}} {{.State.StartedAt}}'
+sha256sum /opt/nocobase/*
+ls -A /var/lib/nbops/*
+"""
+
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
@@ -56,6 +62,38 @@ def test_status_shows_every_part_as_it_serves(cluster: Cluster) -> None:
     assert document["database"]["size"] > 1_000_000
     assert document["release"]["number"] == 1
     assert not document["lock"]["held"]
+
+
+def test_every_command_tells_with_check_what_it_would_do_and_does_nothing(cluster: Cluster) -> None:
+    where = str(cluster.inventory)
+    assert cluster.nbops("backup", "-i", where).returncode == 0
+    listed = json.loads(cluster.nbops("backups", "-i", where, "--json").stdout)
+    backup = listed["backups"][0]["name"]
+    before = left(cluster)
+    for command in (
+        ("deploy", where),
+        ("upgrade", where, "--version", "2.2.16"),
+        ("restore", backup, "-i", where),
+        ("backup", "-i", where),
+        ("restart", where),
+        ("stop", where),
+        ("start", where),
+        ("maintenance", "on", where),
+        ("plugin", "enable", "map", "-i", where),
+    ):
+        done = cluster.nbops(*command, "--check", "--diff", "--plain")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "would" in done.stdout.splitlines()[-1], done.stdout
+        assert left(cluster) == before, command
+
+
+def left(cluster: Cluster) -> list[str]:
+    """What runs since when, and what is configured and kept, on the hosts."""
+    return [
+        *(cluster.on(node, RUNS_AND_FILES) for node in ("node1", "node2")),
+        cluster.on("lb", "cat /etc/nginx/conf.d/nbops-*; ls -A /var/lib/nbops/*"),
+        cluster.on("db", "ls -A /var/backups/nocobase/* /var/lib/nbops/*"),
+    ]
 
 
 def test_logs_stand_after_their_hosts(cluster: Cluster) -> None:

@@ -25,7 +25,7 @@ class Verify:
         " with the others.",
         example="- nocobase_verify:\n",
         effect=Effect.NONE,
-        check="skipped where the app does not run",
+        check="skipped where the app does not run with that version",
         returns={"version": "The version that the node serves."},
     )
 
@@ -36,8 +36,8 @@ class Verify:
         warnings: tuple[str, ...] = ()
         for app, plan in started(node):
             state, health, version = see(node, ctx, app, plan)
-            if ctx.check and not state.running:
-                return Result(skipped=True, msg="the app does not run")
+            if ctx.check and (not state.running or version != wanted):
+                return Result(skipped=True, msg="the app does not run, or with another version")
             if not health.up:
                 why = f"it ended {state.restarts} times" if state.restarts else str(health)
                 return Result(failed=True, msg=f"NocoBase on {app.name} does not serve: {why}")

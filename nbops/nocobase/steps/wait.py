@@ -53,7 +53,7 @@ class WaitNode:
         " cannot become so.",
         example="- nocobase_wait:\n    silence: 1800\n",
         effect=Effect.NONE,
-        check="skipped where the app does not run",
+        check="skipped where the app does not run with that version",
         returns={
             "version": "The version that the node serves.",
             "seconds": "How long it took.",
@@ -70,7 +70,7 @@ class WaitNode:
             wait = Wait(node.cluster.app_version, args.silence, args.limit, time.monotonic)
             state, version, verdict = _watch(node, app, plan, wait, ctx)
             if verdict is Verdict.WAIT:
-                return Result(skipped=True, msg="the app does not run")
+                return Result(skipped=True, msg="the app does not run, or with another version")
             if verdict is Verdict.HOPELESS:
                 log = _log(node, plan, state, ctx)
                 return Result(
@@ -84,11 +84,12 @@ class WaitNode:
 def _watch(
     node: Here, app: Endpoint, plan: NodePlan, wait: Wait, ctx: ActionContext
 ) -> tuple[NodeState, str | None, Verdict]:
-    """Looks until the wait is over; in check mode once, and WAIT when the app is not up."""
+    """Looks until the wait is over; in check mode once, and WAIT when the app is not up or of
+    another version: it was not really started."""
     said = ""
     while True:
         state, health, version = see(node, ctx, app, plan)
-        if ctx.check and not health.up:
+        if ctx.check and (not health.up or version != node.cluster.app_version):
             return state, version, Verdict.WAIT
         wait.steady = looks_needed(node.cluster.part("runtime").get("cluster_mode"), state.start)
         verdict = wait.look(state, health, version)
