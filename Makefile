@@ -33,9 +33,9 @@ matrix: system $(READY)
 upgrades: system $(READY)
 	$(BIN)/pytest -q -m series $(wildcard tests/deploy/test_upgrade*.py)
 
-# Spoilt runbooks and inventories for so many seconds; see docs/fuzzing.md.
+# Spoilt runbooks, inventories and answers of hosts for so many seconds; see docs/fuzzing.md.
 SECONDS_OF_FUZZ ?= 600
-fuzz: $(READY)
+fuzz: system $(READY)
 	NBOPS_FUZZ_SECONDS=$(SECONDS_OF_FUZZ) $(BIN)/pytest -q -m series tests/fuzz
 
 # Runs killed at so many points (`all`, or a number for each command), for so many minutes a

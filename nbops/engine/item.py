@@ -355,7 +355,7 @@ def _carried_out(action: Action[Any], args: Any, context: StepContext) -> Result
         raise ActionFailed(
             f"{context.host} gave an answer that `{action.spec.name}` does not understand"
             f" ({origin(fault)})",
-            hint="when the host is sound, this is a bug in nbops",
+            hint="look at what the host has and answers there; when it is sound, report this line",
         ) from fault
 
 

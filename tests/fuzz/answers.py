@@ -7,19 +7,18 @@ import io
 import os
 import random
 import resource
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 from unittest.mock import patch
 
 from nbops.base.command import Command, Outcome
 from nbops.cli.main import call
 from nbops.transport.host import HostSession
 from nbops.transport.session import Watch
+from tests.fuzz.hurried import hurried
 from tests.fuzz.mutate import spoilt
 
 # Exit codes that a user knows: failed, refused, rolled back, hosts unusable, locked, stuck.
@@ -105,7 +104,7 @@ def attempt(arguments: Sequence[str], seed: int, chance: float, tally: Tally) ->
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         spoiler.at_work(),
-        _hurried(),
+        hurried(SLOWEST),
     ):
         code = call([*arguments, "--json"])
     said = f"seed {seed}, {arguments}: exit {code}\n{out.getvalue()[-_SAID:]}\n{err.getvalue()}"
@@ -130,17 +129,3 @@ def at_home(folder: Path) -> Iterator[None]:
             yield
         finally:
             os.chdir(here)
-
-
-@contextmanager
-def _hurried() -> Iterator[None]:
-    def late(_number: int, _frame: FrameType | None) -> None:
-        raise TimeoutError(f"took longer than {SLOWEST} s")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(SLOWEST)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)

@@ -8,13 +8,10 @@ from __future__ import annotations
 import os
 import random
 import resource
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import pytest
 import yaml
@@ -25,6 +22,7 @@ from nbops.cli.cluster import Cluster
 from nbops.inventory.load import load_inventory
 from nbops.runbook.lint import lint
 from nbops.runbook.load import load_runbook
+from tests.fuzz.hurried import hurried
 from tests.fuzz.mutate import spoilt
 
 pytestmark = pytest.mark.series
@@ -32,7 +30,7 @@ pytestmark = pytest.mark.series
 ROOT = Path(__file__).parents[2]
 SECONDS = float(os.environ.get("NBOPS_FUZZ_SECONDS", "60"))
 SEED = int(os.environ.get("NBOPS_FUZZ_SEED", str(time.time_ns())))
-SLOWEST = 60  # by the clock: the machine may be busy
+SLOWEST = 60  # seconds by the clock: the machine may be busy
 CPU = 10.0
 MEMORY = 400 * 2**20
 CATALOG = wire.catalog()
@@ -101,27 +99,11 @@ def check_inventory(path: Path) -> None:
         cluster.check_endpoints()
 
 
-@contextmanager
-def hurried() -> Iterator[None]:
-    """Fails what takes longer than it may."""
-
-    def late(_number: int, _frame: FrameType | None) -> None:
-        raise TimeoutError(f"took longer than {SLOWEST} s")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(SLOWEST)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def attempt(check: Callable[[Path], None], path: Path, text: str, tally: Tally) -> None:
     """Try one text; raises what a user should never see."""
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     began = time.process_time()
-    with hurried():
+    with hurried(SLOWEST):
         try:
             check(path)
             tally.loaded += 1
