@@ -40,8 +40,8 @@ class Proxy:
     ) -> None:
         self._ended.set()
         self.cut()
-        self._listener.close()
         self._acceptor.join(5)
+        self._listener.close()
 
     def hole(self, on: bool = True) -> None:
         """Swallow everything, on connections of now and later; or pass new bytes on again."""
