@@ -85,7 +85,11 @@ class Chaos:
         shutil.rmtree(self.cluster.home / ".local" / "state" / "nbops", ignore_errors=True)
 
     def nbops(
-        self, *arguments: str, at: int | str = 0, points: Path | None = None
+        self,
+        *arguments: str,
+        at: str = "",
+        points: Path | None = None,
+        killed: Path = Path(os.devnull),
     ) -> tuple[int, str]:
         """Run a command to its end, or to a point; gives exit code and output."""
         environment = {
@@ -93,7 +97,8 @@ class Chaos:
             "PYTHONPATH": str(_REPOSITORY),
             "HOME": str(self.cluster.home),
             "LC_ALL": "C.UTF-8",
-            "CHAOS_AT": str(at),
+            "CHAOS_AT": at,
+            "CHAOS_KILLED": str(killed),
         }
         if points is not None:
             environment["CHAOS_LOG"] = str(points)

@@ -126,7 +126,11 @@ class Desk:
         return self.folder / "root"
 
     def nbops(
-        self, *arguments: str, at: int | str = 0, points: Path | None = None
+        self,
+        *arguments: str,
+        at: str = "",
+        points: Path | None = None,
+        killed: Path = Path(os.devnull),
     ) -> tuple[int, str]:
         """Run a command to its end, or to a point; gives exit code and output."""
         repository = Path(__file__).parents[2]
@@ -135,7 +139,8 @@ class Desk:
             "PYTHONPATH": str(repository),
             "HOME": str(self.folder),
             "XDG_STATE_HOME": str(self.folder / "state"),
-            "CHAOS_AT": str(at),
+            "CHAOS_AT": at,
+            "CHAOS_KILLED": str(killed),
         }
         if points is not None:
             environment["CHAOS_LOG"] = str(points)
@@ -151,9 +156,11 @@ class Desk:
         )
         return done.returncode, done.stdout
 
-    def begin(self, at: int | str, points: Path | None = None) -> tuple[int, str]:
+    def begin(
+        self, at: str = "", points: Path | None = None, killed: Path = Path(os.devnull)
+    ) -> tuple[int, str]:
         """The run itself, killed at a point."""
-        return self.nbops("run", "play.yml", at=at, points=points)
+        return self.nbops("run", "play.yml", at=at, points=points, killed=killed)
 
     def log(self) -> Counter[str]:
         """Every effect, also what was undone."""

@@ -1,19 +1,24 @@
-"""nbops as it is, killed at a point: `CHAOS_AT=N python -m tests.chaos.run ARGUMENTS…`.
+"""nbops as it is, killed at a point: `CHAOS_AT=POINT python -m tests.chaos.run ARGUMENTS…`.
 
-Points are counted where the journal calls SQLite, where the engine calls a session for an
-effect, and where the lock talks to a host: before and after each, and while a job runs. At
-point `CHAOS_AT` the process sends itself SIGKILL; it is a number, or words that the point's name
-has in it. 0, or what is never reached, kills nothing. Each point is a line in the file `CHAOS_LOG`.
+Points lie where the journal calls SQLite, where the engine calls a session for an effect, and
+where the lock talks to a host: before and after each, and while a job runs. What is written
+together has a point for each of its writes, which are one moment. `CHAOS_AT` is a point's name;
+`~` and a part of it; the number of a moment; or `new`: the first point at which nothing was killed
+yet, as the file `CHAOS_KILLED` says. There the process sends itself SIGKILL; what is never reached
+kills nothing. Each moment is a line in the file `CHAOS_LOG`.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import os
+import re
 import signal
 import sys
 import threading
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,53 +27,91 @@ from nbops.engine.heart import NAME as HEARTBEAT
 from nbops.engine.lockhosts import LockHosts
 from nbops.journal.store import Journal
 from nbops.transport.host import HostSession
+from tests.chaos.series import BETWEEN
 
 AMID = (0.02, 0.1, 0.4)  # seconds after the beginning of a job, in turn
+_EVENT = ("kind", "step", "host", "status", "item", "attempt")
+_LONG = 100
+_VOLATILE = re.compile(r'[{\["]|\d{8}T')  # documents, and the name of the run
+_OF_COMMAND = re.compile(r"(?<=p\d)-[0-9a-f]{8}\b")  # a step's id tells its texts apart
+_PROCESS = re.compile(r"(?<=^process ).*")
 
 
 class Points:
     """Counts them, writes them down, and kills at the chosen one."""
 
-    def __init__(self, at: str, log: Path | None) -> None:
+    def __init__(self, at: str, log: Path | None, killed: Path | None) -> None:
         self._at = at
         self._log = log
+        self._killed = killed
+        self._met = frozenset(killed.read_text().splitlines()) if killed else frozenset()
         self._turn = threading.Lock()
         self._count = itertools.count(1)
         self._jobs = itertools.count()
 
-    def pass_by(self, what: str) -> None:
-        """A point."""
-        if self._next(what):
+    def pass_by(self, *names: str) -> None:
+        """A moment, with all its points."""
+        if self._next(names):
             _die()
 
-    def amid(self, what: str) -> None:
+    def amid(self, name: str) -> None:
         """A point that lies a little later than this moment."""
         delay = AMID[next(self._jobs) % len(AMID)]
-        if self._next(f"amid {what}"):
+        if self._next([f"amid {name}"]):
             timer = threading.Timer(delay, _die)
             timer.daemon = True
             timer.start()
 
-    def around(self, what: str, call: Callable[[], Any], *, job: bool = False) -> Any:
-        """A call with a point before it and one after it."""
-        self.pass_by(f"before {what}")
+    def around(self, call: Callable[[], Any], *names: str, job: bool = False) -> Any:
+        """A call with points before it and after it."""
+        self.pass_by(*(f"before {name}" for name in names))
         if job:
-            self.amid(what)
+            self.amid(names[0])
         given = call()
-        self.pass_by(f"after {what}")
+        self.pass_by(*(f"after {name}" for name in names))
         return given
 
-    def _next(self, what: str) -> bool:
+    def _next(self, names: Sequence[str]) -> bool:
+        names = [_OF_COMMAND.sub("", name) for name in names]
         with self._turn:
             number = next(self._count)
             if self._log is not None:
-                with self._log.open("a") as file:
-                    file.write(f"{number} {what}\n")
-            return str(number) == self._at or (not self._at.isdigit() and self._at in what)
+                _append(self._log, BETWEEN.join(names))
+            chosen = self._is_chosen(number, names)
+            if chosen and self._killed is not None:
+                _append(self._killed, *names)
+            return chosen
+
+    def _is_chosen(self, number: int, names: Sequence[str]) -> bool:
+        if self._at == "new":
+            return not self._met.issuperset(names)
+        if self._at.startswith("~"):
+            return any(self._at[1:] in name for name in names)
+        return self._at in names or self._at == str(number)
 
 
-def _is_turn(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith(("sealed ", "undoing"))
+def _append(path: Path, *lines: str) -> None:
+    with path.open("a") as file:
+        file.writelines(f"{line}\n" for line in lines)
+
+
+def _written(sql: str, values: tuple[Any, ...]) -> str:
+    """What is written, without times, numbers and documents: the same in every run."""
+    table = " ".join(sql.split()[:6])
+    if " events " in table:
+        event = json.loads(values[-1])
+        return " ".join(["event", *(str(event.get(name)) for name in _EVENT)])
+    if " runs " in table:
+        return table
+    if table.startswith("UPDATE compensations"):
+        return f"{table} {values[-1]}"
+    told = (one for one in values if isinstance(one, str) and len(one) < _LONG)
+    return " ".join([table, *(_PROCESS.sub("", one) for one in told if not _VOLATILE.match(one))])
+
+
+def _kind(text: str) -> str:
+    """Tells scripts apart, however they are numbered."""
+    return f"{zlib.crc32(re.sub('[0-9]+', '', text).encode()):08x}"
 
 
 def _die() -> None:
@@ -81,29 +124,31 @@ def install(points: Points) -> None:
     kill, close, ask = HostSession.kill, HostSession.close, LockHosts.run
 
     def commit_(self: Journal, writes: list[Any]) -> None:
-        table = " ".join(dict.fromkeys(" ".join(one.sql.split()[:6]) for one in writes))
-        turns = [str(value) for one in writes for value in one.values if _is_turn(value)]
-        points.around(" ".join(["journal", table, *turns]), lambda: commit(self, writes))
+        names = dict.fromkeys(f"journal {_written(one.sql, one.values)}" for one in writes)
+        points.around(lambda: commit(self, writes), *names)
 
     def run_(self: HostSession, command: Command, watch: Any = None) -> Any:
         if command.effect is Effect.NONE:
             return run(self, command, watch)
         what = f"job {command.step}"
-        return points.around(what, lambda: run(self, command, watch), job=True)
+        return points.around(lambda: run(self, command, watch), what, job=True)
 
     def stage_(self: HostSession, *arguments: Any) -> Any:
-        return points.around(f"file {self.host}", lambda: stage(self, *arguments))
+        content = arguments[0] if isinstance(arguments[0], bytes) else arguments[0].read_bytes()
+        what = f"file {self.host} {zlib.crc32(content):08x}"
+        return points.around(lambda: stage(self, *arguments), what)
 
     def kill_(self: HostSession, *arguments: Any) -> Any:
-        return points.around(f"kill {self.host}", lambda: kill(self, *arguments))
+        return points.around(lambda: kill(self, *arguments), f"kill {self.host}")
 
     def close_(self: HostSession, *, sweep: bool = False) -> Any:
-        return points.around(f"sweep {self.host}", lambda: close(self, sweep=sweep))
+        return points.around(lambda: close(self, sweep=sweep), f"sweep {self.host}")
 
     def ask_(self: LockHosts, host: str, script: str, identity: Any) -> Any:
         if threading.current_thread().name.startswith(HEARTBEAT):
             return ask(self, host, script, identity)
-        return points.around(f"lock {host}", lambda: ask(self, host, script, identity))
+        what = f"lock {host} {_kind(script)}"
+        return points.around(lambda: ask(self, host, script, identity), what)
 
     patched: Any = (
         (Journal, "_commit", commit_),
@@ -121,8 +166,9 @@ def main() -> None:
     """Run the command line."""
     from nbops.cli.main import main as nbops
 
-    log = os.environ.get("CHAOS_LOG")
-    install(Points(os.environ.get("CHAOS_AT", "0"), Path(log) if log else None))
+    log, killed = (os.environ.get(name) for name in ("CHAOS_LOG", "CHAOS_KILLED"))
+    at = os.environ.get("CHAOS_AT", "")
+    install(Points(at, Path(log) if log else None, Path(killed) if killed else None))
     nbops()
 
 

@@ -5,26 +5,30 @@ from __future__ import annotations
 import os
 import random
 import secrets
+import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 SEED = int(os.environ.get("CHAOS_SEED") or secrets.randbelow(1_000_000))
 WAYS = ("resume", "abort")
+BETWEEN = " & "  # stands between the points of one moment
 
 
 @dataclass(frozen=True)
 class Point:
-    """Where a run is killed, and at which of its points each that goes on with it is killed."""
+    """Where a run is killed, and where each that goes on with it is killed. `killed` is a file
+    with the points at which some were killed already; each that is killed adds its own."""
 
-    at: int
-    again: tuple[int, ...]
+    at: str
+    again: tuple[str, ...]
     how: str
+    killed: Path = Path(os.devnull)
 
     def __str__(self) -> str:
-        more = f", again at {', '.join(map(str, self.again))}" if self.again else ""
-        return f"{self.how} after point {self.at}{more}"
+        more = f", again at {', '.join(self.again)}" if self.again else ""
+        return f"{self.how} after point {self.at!r}{more}"
 
 
 @dataclass
@@ -34,48 +38,83 @@ class Tally:
     name: str
     total: int
     points: list[Point]
+    met: dict[str, list[str]]
     done: int = 0
+    runs: int = 0
+    missed: int = 0
     seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
 
     def take(self, check: Callable[[str, Point], str]) -> None:
-        """Check the next one; `check` gives what is wrong, empty when nothing is."""
+        """Check the next one; `check` gives what is wrong, empty when nothing is. All points at
+        which something was killed meanwhile are done with it."""
         point, began = self.points.pop(0), time.monotonic()
-        wrong = check(self.name, point)
+        met = self.met[point.how]
+        with tempfile.TemporaryDirectory() as folder:
+            killed = Path(folder, "killed")
+            killed.write_text("".join(f"{name}\n" for name in met))
+            wrong = check(self.name, replace(point, killed=killed))
+            new = killed.read_text().splitlines()[len(met) :]
         self.seconds += time.monotonic() - began
-        self.done += 1
+        self.runs += 1
         if wrong:
             self.failures.append(f"{self.name}: {point}: {wrong}")
             _say(f"FAILED {self.failures[-1]}")
+        elif point.at not in new:
+            self.missed += 1
         else:
-            _note(_key(self.name, point))
+            self._count(point, new)
+
+    def _count(self, point: Point, new: list[str]) -> None:
+        reached = {one for one in self.points if one.how == point.how and one.at in new}
+        self.points = [one for one in self.points if one not in reached]
+        self.met[point.how] += new
+        self.done += 1 + len(reached)
+        for one in (point, *reached):
+            _note(_key(self.name, one))
 
     def __str__(self) -> str:
-        each = self.seconds / self.done if self.done else 0.0
+        each = self.seconds / self.runs if self.runs else 0.0
         return (
-            f"{self.name}: {self.done} of {self.total} points, {len(self.failures)} failures,"
-            f" {each:.1f} s each, {len(self.points)} left, seed {SEED}"
+            f"{self.name}: {self.done} of {self.total} points in {self.runs} runs,"
+            f" {len(self.failures)} failures, {self.missed} not reached, {each:.1f} s each,"
+            f" {len(self.points)} left, seed {SEED}"
         )
 
 
-def tally(name: str, points: int, wanted: int, *, how: tuple[str, ...] = WAYS) -> Tally:
+def names(*logs: Path) -> list[str]:
+    """The points of runs, each once, from the files `CHAOS_LOG`."""
+    lines = (line for log in logs for line in log.read_text().splitlines())
+    return list(dict.fromkeys(name for line in lines for name in line.split(BETWEEN)))
+
+
+def tally(name: str, points: Sequence[str], wanted: int, *, how: tuple[str, ...] = WAYS) -> Tally:
     """So many points of a command that has `points`, in an order of chance; every one for each
     `how` when `wanted` is 0. Those that passed before, says `CHAOS_DONE`, are not among them.
 
-    A third of what goes on is killed once more, somewhere; or all of it `CHAOS_KILLS` times.
+    A third of what goes on is killed once more, somewhere; or all of it `CHAOS_KILLS` times; or
+    `CHAOS_CHAIN` times where nothing was killed yet.
     """
     dice = random.Random(f"{SEED} {name}")  # noqa: S311 - to be repeated, not to be secret
-    every = [(at, one) for at in range(1, points + 1) for one in how]
+    how = tuple(one for one in how if one in (os.environ.get("CHAOS_HOW") or one))
+    every = [(at, one) for at in points for one in how]
     dice.shuffle(every)
     times = int(os.environ.get("CHAOS_KILLS") or 0)
+    chain = ("new",) * int(os.environ.get("CHAOS_CHAIN") or 0)
     again = [
-        tuple(dice.randint(1, 120) for _ in range(times or int(dice.random() < 1 / 3)))
+        chain
+        or tuple(str(dice.randint(1, 120)) for _ in range(times or int(dice.random() < 1 / 3)))
         for _ in every
     ]
     all_of_them = [Point(at, more, one) for (at, one), more in zip(every, again, strict=True)]
-    passed = _passed()
-    open_ones = [point for point in all_of_them if _key(name, point) not in passed]
-    return Tally(name, len(every), open_ones[: wanted or len(every)])
+    passed, open_ones = _passed(), []
+    met: dict[str, list[str]] = {one: [] for one in how}
+    for point in all_of_them:
+        if _key(name, point) in passed:
+            met[point.how].append(point.at)
+        else:
+            open_ones.append(point)
+    return Tally(name, len(every), open_ones[: wanted or len(every)], met)
 
 
 def take(

@@ -3,6 +3,7 @@ ends as if nothing had been."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.play import Desk, desk, killed
-from tests.chaos.series import Point, take, tally, wanted
+from tests.chaos.series import Point, names, take, tally, wanted
 
 
 class Undisturbed:
@@ -18,31 +19,32 @@ class Undisturbed:
 
     def __init__(self, folder: Path) -> None:
         made, passed = desk(folder), folder / "points"
-        code, out = made.begin(0, passed)
+        code, out = made.begin(points=passed)
         assert code == 0, out
         self.log, self.state = made.log(), made.state()
-        self.points = len(passed.read_text().splitlines())
+        self.points = names(passed)
+        self.moments = len(passed.read_text().splitlines())
         self._folder = folder.parent
 
     def check(self, _name: str, point: Point) -> str:
         """Empty, or what is wrong after a kill there."""
-        made = desk(self._folder / f"{point.how}-{point.at}")
-        code, out = made.begin(point.at)
+        made = desk(self._folder / f"{point.how}-{time.monotonic_ns()}")
+        code, out = made.begin(point.at, killed=point.killed)
         if not killed(code):
             return self._ended(made, code, out)
         if not made.nbops("history")[1].strip():
-            return self._ended(made, *made.begin(0))
+            return self._ended(made, *made.begin())
         return self._gone_on(made, point)
 
     def _gone_on(self, made: Desk, point: Point) -> str:
-        for at in (*point.again, 0):
-            code, out = made.nbops(point.how, at=at)
+        for at in (*point.again, ""):
+            code, out = made.nbops(point.how, at=at, killed=point.killed)
             if not killed(code):
                 break
         if "no run from this computer was interrupted" in out:
             if point.how == "abort" and made.state() == {}:
                 return ""
-            return self._ended(made, *(made.begin(0) if made.state() == {} else (0, out)))
+            return self._ended(made, *(made.begin() if made.state() == {} else (0, out)))
         if point.how == "abort":
             return self._undone(made, code, out)
         return self._ended(made, code, out)
@@ -86,9 +88,9 @@ def test_every_point(undisturbed: Undisturbed) -> None:
 
 def test_a_run_that_was_killed_before_its_last_word_is_undone_all_the_same(tmp_path: Path) -> None:
     made = desk(tmp_path / "last")
-    assert killed(made.begin("UPDATE runs SET ended_at")[0])
+    assert killed(made.begin("~UPDATE runs SET ended_at")[0])
     assert made.state()
-    assert killed(made.nbops("abort", at=60)[0])
+    assert killed(made.nbops("abort", at="60")[0])
     code, out = made.nbops("abort")
     assert (code, made.state()) == (0, {}), out
 
@@ -97,7 +99,7 @@ def test_two_that_go_on_with_the_same_run_do_nothing_twice(
     undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
     made = desk(tmp_path / "two")
-    assert killed(made.begin(undisturbed.points // 3)[0])
+    assert killed(made.begin(str(undisturbed.moments // 3))[0])
     with ThreadPoolExecutor(2) as workers:
         both = [workers.submit(made.nbops, "resume") for _ in range(2)]
         ends = [one.result() for one in both]
