@@ -179,6 +179,7 @@ def _again(state: Unfinished, plan: Mapping[str, Any], *, changed: bool, abortin
         ended=state.done,
         failed=state.failed,
         effects=state.open_effects,
+        good=state.succeeded,
         noted=state.noted,
         compensated=state.compensated,
         undoing=state.undoing,

@@ -44,7 +44,8 @@ class StepContext:
     """The `ActionContext` of one step: a task, a host, an item, an attempt.
 
     `probe_only`: the task promised that it changes nothing, so no job is made of it. `again`
-    counts how often the task is done anew because nobody can say what came of it.
+    counts how often the task is done anew because nobody can say what came of it. `sent` are
+    the step ids of the jobs that the action sent.
     """
 
     host: str
@@ -68,6 +69,7 @@ class StepContext:
     limit: Deadline | None = None
     probe_only: bool = False
     again: int = 0
+    sent: list[str] = field(default_factory=list)
 
     @property
     def become(self) -> bool:
@@ -131,6 +133,7 @@ class StepContext:
         self.step = self.step.next_part()
         command = replace(command, step=str(step))
         if effect is not Effect.NONE:
+            self.sent.append(str(step))
             self.log.intend(step, self.action, effect)
         outcome = self.connections.session(self.host).run(command, watch)
         if effect is not Effect.NONE:

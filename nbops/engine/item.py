@@ -58,6 +58,7 @@ class Item:
         self._delegate = ""
         self._attempt = 1
         self._attempts = 1
+        self._did: set[str] = set()
         self._again = call.parts.past.tries(call.task.path, call.host, call.pass_number, index)
 
     def run(self) -> StepResult:
@@ -129,9 +130,11 @@ class Item:
         """What this task had begun before the run was interrupted comes to an end first."""
         call, parts = self._call, self._parts
         no_further = parts.past.aborting or parts.past.undoing
+        own = StepId(call.place, call.host, self._index).of_item
+        good = parts.past.succeeded(call.place, call.host)
         steps = parts.past.open_effects(call.place, call.host)
         if steps:
-            lost = settle(
+            settled = settle(
                 steps,
                 parts.connections.session(self._delegate or call.host),
                 self._identity(),
@@ -140,9 +143,10 @@ class Item:
                 end=no_further,
                 say=self._progress,
             )
-            own = StepId(call.place, call.host, self._index).of_item
-            if not action.spec.repeatable and any(step.startswith(own) for step in lost):
+            if not action.spec.repeatable and any(one.startswith(own) for one in settled.lost):
                 raise unknown(self._delegate or call.host)
+            good += settled.good
+        self._did = {step for step in good if step.startswith(own)}
         done = parts.past.done(call.task.path, call.host, call.pass_number)
         if no_further and not done:
             raise Aborted
@@ -183,6 +187,10 @@ class Item:
             result = self._run(action, context)
         except FAILURES as error:
             result = Result(failed=True, msg=told(error))
+        # What the action finds done is this task's own doing when a job of it, from before the
+        # run was interrupted, did it.
+        if not result.failed and not result.skipped and self._did.difference(context.sent):
+            result = replace(result, changed=True)
         data = outcomes.registered(result)
         if self._attempts > 1:
             data["attempts"] = self._attempt

@@ -62,6 +62,9 @@ class Past(Protocol):
     def open_effects(self, path: str, host: str) -> list[str]:
         """The step ids of effects of a task on a host that were begun and not concluded."""
 
+    def succeeded(self, path: str, host: str) -> list[str]:
+        """The step ids of effects of a task on a host that ended well."""
+
     def undone(self, number: int) -> bool:
         """Whether this compensation was done."""
 
@@ -103,6 +106,11 @@ class NoPast:
         del path, host
         return []
 
+    def succeeded(self, path: str, host: str) -> list[str]:
+        """None either."""
+        del path, host
+        return []
+
     def undone(self, number: int) -> bool:
         """Nothing was."""
         del number
@@ -113,12 +121,13 @@ class NoPast:
 class Interruption:
     """The past of a run that goes on, or is undone. `failed` holds the items that failed of tasks
     that came to their end, `retries` how often an item was tried anew; -1 stands for a task
-    without a loop."""
+    without a loop. `effects` were begun and not concluded, `good` ended well."""
 
     outcomes: Mapping[tuple[str, str, int], Mapping[str, Any]] = field(repr=False)
     ended: frozenset[tuple[str, str, int]] = frozenset()
     failed: Mapping[tuple[str, str, int], frozenset[int]] = field(default_factory=dict)
     effects: frozenset[str] = frozenset()
+    good: frozenset[str] = frozenset()
     noted: int = 0
     compensated: frozenset[int] = frozenset()
     undoing: bool = False
@@ -161,6 +170,10 @@ class Interruption:
     def open_effects(self, path: str, host: str) -> list[str]:
         """See `Past`."""
         return sorted(step for step in self.effects if step.startswith(f"{path}/{host}/"))
+
+    def succeeded(self, path: str, host: str) -> list[str]:
+        """See `Past`."""
+        return sorted(step for step in self.good if step.startswith(f"{path}/{host}/"))
 
     def undone(self, number: int) -> bool:
         """See `Past`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from nbops.base.command import LONG_DEADLINE, Identity
 from nbops.base.errors import ActionFailed, DeadlineExceeded
@@ -11,6 +12,15 @@ from nbops.engine.context import EffectLog
 from nbops.transport.session import JobReport, JobState, Session
 
 _LOOK = 0.5  # seconds between two looks at a job that still runs
+
+
+@dataclass
+class Settled:
+    """The step ids of effects of which nobody can know what they did, since the machine
+    restarted under them, and of those that ended well."""
+
+    lost: list[str] = field(default_factory=list)
+    good: list[str] = field(default_factory=list)
 
 
 def settle(
@@ -22,13 +32,12 @@ def settle(
     stop: Stop,
     end: bool,
     say: Callable[[str], None],
-) -> list[str]:
+) -> Settled:
     """Wait until each of these effects has ended, or with `end` see that it has.
 
-    Gives those of which nobody can know what they did: the machine restarted under them.
     Raises DeadlineExceeded when one does not end.
     """
-    lost: list[str] = []
+    settled = Settled()
     for step in steps:
         report = session.look(step, identity)
         if report.state is JobState.RUNNING and end:
@@ -40,9 +49,11 @@ def settle(
             report = _awaited(step, session, identity, stop)
         if report.outcome is not None:
             log.conclude(step, report.outcome.status)
+            if report.outcome.status == 0:
+                settled.good.append(step)
         if report.state is JobState.LOST and not end:
-            lost.append(step)
-    return lost
+            settled.lost.append(step)
+    return settled
 
 
 def unknown(host: str) -> ActionFailed:

@@ -24,8 +24,8 @@ class Unfinished:
     `outcomes` holds what tasks gave, by path, host and pass, as far as it could be kept; `done`
     are all that came to their end, `failed` the items that failed of those that ended badly (-1
     without a loop); `open_effects` the step ids of effects that were begun and have no recorded
-    end; `noted` how many compensations there are, `compensated` the numbers of those that were
-    done. `undoing` tells that the way back had
+    end, `succeeded` of those that ended well; `noted` how many compensations there are,
+    `compensated` the numbers of those that were done. `undoing` tells that the way back had
     begun, `sealed` that users work with what was done. `processes` are those that carried it
     out, `machines` the machine ids of the hosts that it met, `retries` how often an item was
     tried anew. `number` is the one under which it held the cluster's lock last, 0 when it never
@@ -39,6 +39,7 @@ class Unfinished:
     done: frozenset[Place] = frozenset()
     failed: Mapping[Place, frozenset[int]] = field(default_factory=dict)
     open_effects: frozenset[str] = frozenset()
+    succeeded: frozenset[str] = frozenset()
     noted: int = 0
     compensated: frozenset[int] = frozenset()
     undoing: bool = False
@@ -76,6 +77,7 @@ def _read(database: sqlite3.Connection, run: str) -> Unfinished:
     results = rows("SELECT path, host, pass, item, status FROM results WHERE run=?")
     kept = rows("SELECT path, host, pass, outcome FROM outcomes WHERE run=?")
     begun = rows("SELECT step FROM effects WHERE run=? AND ended_at IS NULL")
+    good = rows("SELECT step FROM effects WHERE run=? AND ended_at IS NOT NULL AND status=0")
     noted = rows("SELECT number, done_at FROM compensations WHERE run=?")
     marks = [name for (name,) in rows("SELECT name FROM marks WHERE run=?")]
     return Unfinished(
@@ -86,6 +88,7 @@ def _read(database: sqlite3.Connection, run: str) -> Unfinished:
         done=frozenset((task, host, number) for task, host, number, item, _ in results if item < 0),
         failed=_failed(results),
         open_effects=frozenset(step for (step,) in begun),
+        succeeded=frozenset(step for (step,) in good),
         noted=len(noted),
         compensated=frozenset(number for number, done_at in noted if done_at is not None),
         undoing="undoing" in marks,

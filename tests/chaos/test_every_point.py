@@ -108,3 +108,13 @@ def test_two_that_go_on_with_the_same_run_do_nothing_twice(
     assert sum(code == 0 for code, _ in ends) == 1, ends
     assert all(code in {0, 2, 5} for code, _ in ends), ends
     assert (made.log(), made.state()) == (undisturbed.log, undisturbed.state)
+
+
+def test_what_was_changed_before_a_kill_notifies_its_handler(
+    undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    made = desk(tmp_path / "notified")
+    assert killed(made.begin("after job 0.4/a/a1p0")[0])
+    assert killed(made.nbops("resume", at="after job 0.5/a/a1p0")[0])
+    code, out = made.nbops("resume")
+    assert (code, made.log(), made.state()) == (0, undisturbed.log, undisturbed.state), out

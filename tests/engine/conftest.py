@@ -216,6 +216,7 @@ def _past(journal: Path, run: str) -> Interruption:
         ended=state.done,
         failed=state.failed,
         effects=state.open_effects,
+        good=state.succeeded,
         noted=state.noted,
         compensated=state.compensated,
         undoing=state.undoing,
