@@ -25,6 +25,7 @@ RULES: Mapping[str, str] = {
     "unnamed-task": "A task without a name: its line in the output says little.",
     "unused-register": "A registered result that nothing reads.",
     "idle-handler": "A handler that nobody notifies.",
+    "half-fatal": "`any_errors_fatal` that an unreachable host does not end the run with.",
     "always-changed": "A command that counts as a change each time it runs.",
     "unquoted-variable": "A variable in a shell line without `| quote`.",
     "undone-command": "A task with `retry` or `until` whose command may do its work twice.",
@@ -81,6 +82,12 @@ def lint(runbook: Runbook, catalog: Catalog) -> list[Finding]:
     plays = [(play, reader.tasks(play)) for play in runbook.plays]
     for play, tasks in plays:
         found = list(_handlers(play, tasks, reader.hidden))
+        if play is not runbook.plays[-1]:
+            findings += [
+                one
+                for one in _half_fatal(play)
+                if not silencer.covers(one.rule, play.place, one.place)
+            ]
         found += [(task, one) for task in tasks for one in _task(task, reader, catalog)]
         findings += [
             one for task, one in found if not silencer.covers(one.rule, task.place, one.place)
@@ -312,6 +319,18 @@ def _secrets(task: Task) -> Iterator[Finding]:
                     f"`{key}` is written out in the runbook",
                     "take it from the inventory's secrets or with `lookup('env', …)`",
                 )
+
+
+def _half_fatal(play: Play) -> Iterator[Finding]:
+    """An error in the play is to end the run, and an unreachable host would not: as in Ansible,
+    later plays go on with the hosts that are in them alone."""
+    if play.any_errors_fatal is True and play.max_fail_percentage is None:
+        yield Finding(
+            play.places.get("any_errors_fatal", play.place),
+            "half-fatal",
+            "when a host is unreachable, later plays go on with other hosts all the same",
+            "write `max_fail_percentage: 0` beside it",
+        )
 
 
 def _handlers(play: Play, tasks: Sequence[Task], hidden: bool) -> Iterator[tuple[Task, Finding]]:

@@ -111,3 +111,10 @@ def _spelt(node: nodes.Node) -> str:
         case nodes.Filter(node=nodes.Expr() as inner, name="default", args=[nodes.Const(value=v)]):
             return f"{_spelt(inner)} | default({str(v).lower()})"
     return type(node).__name__
+
+
+@pytest.mark.parametrize("path", sorted(runbooks.shipped().glob("*.yml")), ids=lambda one: one.stem)
+def test_a_play_of_ours_that_an_error_ends_is_ended_by_an_unreachable_host_too(path: Path) -> None:
+    """`any_errors_fatal` alone lets later plays go on with other hosts then, as in Ansible."""
+    plays = [one for one in yaml.safe_load(path.read_text("utf-8")) if "any_errors_fatal" in one]
+    assert all(one.get("max_fail_percentage") == 0 for one in plays)

@@ -105,6 +105,15 @@ def test_a_handler_that_nobody_notifies(findings: Lint) -> None:
     assert not findings(heard)
 
 
+def test_an_unreachable_host_after_which_the_run_goes_on(findings: Lint) -> None:
+    play = "- hosts: a\n  any_errors_fatal: true\n"
+    task = "  tasks:\n    - name: T\n      ping:\n"
+    found = findings(play + task + "- hosts: b\n" + task)
+    assert [(one.rule, str(one.place)) for one in found] == [("half-fatal", "r.yml:2:21")]
+    assert not findings(play + task)
+    assert not findings(play + "  max_fail_percentage: 0\n" + task + "- hosts: b\n" + task)
+
+
 def test_a_comment_silences_only_its_own_task(findings: Lint) -> None:
     found = findings(
         "- hosts: a\n  tasks:\n    - name: T\n      command: a  # noqa: always-changed\n"
