@@ -62,7 +62,8 @@ class Computer:
     def changes(self, command: str, *arguments: str) -> Run:
         """The same for one that must end well; its run bears the time of this computer."""
         began = time.time()
-        run = self.run(command, str(self.inventory), *arguments, "--plain").ended(0)
+        words = (command, "-i", str(self.inventory), *arguments, "--plain")
+        run = self.run(*words).ended(0)
         named = calendar.timegm(time.strptime(run.name[:16], "%Y%m%dT%H%M%SZ"))
         assert -2 <= named - self.ahead - began <= time.time() - began
         return run
