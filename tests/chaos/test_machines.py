@@ -75,7 +75,8 @@ class World:
         assert code == 0, out
         look = self.chaos.look()
         assert not _other(look.state, before.state)
-        self.ends[_name(arguments)].undone = look.noted
+        if end := self.ends.get(_name(arguments)):
+            end.undone = look.noted
 
     def choose(self, open_ones: list[Tally]) -> Tally:
         """An upgrade, or when that one is done a rollback; whose points are all taken is run
@@ -193,6 +194,16 @@ def test_a_killed_upgrade_is_finished_and_a_killed_rollback_undone(world: World)
         tally("rollback", points["rollback"], 1, how=("abort",)),
     ]
     take(chosen, world.killed)
+
+
+@pytest.mark.lab
+def test_a_rollback_and_a_restore_are_undone_up_to_their_last_moment(world: World) -> None:
+    if world.chaos.look().version != NEW:
+        world.learn("upgrade")
+    world.learn_undone("rollback")
+    world.learn("rollback")
+    world.chaos.back_up()
+    world.learn_undone("restore")
 
 
 @pytest.mark.lab
