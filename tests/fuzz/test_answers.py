@@ -24,7 +24,9 @@ PLAY = """\
   ignore_errors: true
   tasks:
     - {name: a, command: echo 1, register: said}
-    - {name: b, shell: "echo {{ said.stdout | default('') }}", changed_when: said is changed}
+    - name: b
+      shell: "echo {{ said.stdout | default('') | quote }}"
+      changed_when: said is changed
     - {name: c, stat: {path: /etc/passwd}}
     - {name: d, file: {path: "{{ work }}/d", state: directory, mode: "0750"}}
     - {name: e, copy: {dest: "{{ work }}/e", content: "{{ said }}", backup: true}}
@@ -45,7 +47,7 @@ READS = (
     ("deploy", "--check", "--diff"),
     ("upgrade", "--version", "2.2.16", "--check"),
     ("deploy",),
-    ("backup",),
+    ("backup", "-i"),
     ("releases", "-i"),
     ("backups", "-i"),
     ("lock", "show", "-i"),
