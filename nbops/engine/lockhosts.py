@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -190,12 +191,12 @@ class LockHosts:
 
     def _end_jobs_of(self, host: str, run: str) -> int:
         outcome = self.run(host, end_script(run), self.identity(host))
-        if not outcome.ok:
-            raise ActionFailed(
-                f"{host}: processes of run {run} cannot be ended: {_why(outcome)}",
-                hint="end them by hand: they hang in the kernel",
-            )
-        return int(outcome.out)
+        if outcome.ok and re.fullmatch(r"[0-9]{1,9}", outcome.out.strip()):
+            return int(outcome.out)
+        raise ActionFailed(
+            f"{host}: processes of run {run} cannot be ended: {_why(outcome)}",
+            hint="end them by hand: they hang in the kernel",
+        )
 
 
 def _away(error: NbopsError) -> bool:

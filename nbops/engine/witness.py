@@ -6,6 +6,7 @@ may switch it no more than it may touch a host.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterable
 
@@ -56,7 +57,7 @@ class Witness:
             return
         command = Command(f"head -n 1 {quote(fence.path)}", deadline=_DEADLINE)
         said = self._session(host).run(command).out.strip()
-        if not said.isdigit():
+        if not re.fullmatch(r"[0-9]{1,18}", said):
             raise ActionFailed(
                 f"the lock's record {fence.path} on {host} is gone or cannot be read",
                 hint="see `nbops lock show`",

@@ -57,6 +57,12 @@ def test_a_run_that_lost_the_lock_does_nothing_on_this_computer_either(tmp_path:
         Cluster(tmp_path, {"a": "5\nfree\n{}\n"}).witness().check()
 
 
+@pytest.mark.parametrize("record", ["²", "9" * 5000, "4x", ""])
+def test_a_record_that_says_no_number_is_no_witness(tmp_path: Path, record: str) -> None:
+    with pytest.raises(ActionFailed, match="is gone or cannot be read"):
+        Cluster(tmp_path, {"a": f"{record}\nfree\n{{}}\n"}).witness().check()
+
+
 def test_a_host_without_a_record_is_no_witness(tmp_path: Path) -> None:
     with pytest.raises(ActionFailed, match="is gone or cannot be read"):
         Cluster(tmp_path, {}).witness().check()

@@ -25,7 +25,7 @@ from tests.fuzz.mutate import spoilt
 ENDS = frozenset({0, 1, 2, 3, 4, 5, 6})
 SLOWEST = 300  # seconds by the clock, waits of the procedure among them
 MEMORY = 400 * 2**10  # KiB beyond what the process had
-_HUGE = 3_000_000
+_HUGE = 1_000_000
 _SAID = 4000
 
 
