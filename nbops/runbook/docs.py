@@ -210,9 +210,9 @@ In `runbooks/` beside the inventory:
 
 A hook is an ordinary runbook: plays with `hosts` and `tasks`. Its files stand beside it, in
 `hooks/files/`, `hooks/templates/`, or (what it imports and includes) in `runbooks/`. When a
-hook fails, the run fails: with `any_errors_fatal: true` one host is enough, and what comes
-after `before-…` is not begun. Hooks belong to runbooks that are called by name, not to those
-given as a file elsewhere. A hook whose name fits no runbook is an error.
+hook fails, the run fails: with `any_errors_fatal: true` and `max_fail_percentage: 0` one host is
+enough, and what comes after `before-…` is not begun. Hooks belong to runbooks that are called by
+name, not to those given as a file elsewhere. A hook whose name fits no runbook is an error.
 """
 
 

@@ -132,7 +132,13 @@ _TABLE = (
     Keyword("timeout", _PBT, Kind.NUMBER, "Deadline of the task in seconds."),
     Keyword("ignore_errors", _PBT, Kind.BOOL, "Go on after a failure."),
     Keyword("ignore_unreachable", _PBT, Kind.BOOL, "Go on with a host that could not be reached."),
-    Keyword("any_errors_fatal", _PBT, Kind.BOOL, "A failure on one host ends the play for all."),
+    Keyword(
+        "any_errors_fatal",
+        _PBT,
+        Kind.BOOL,
+        "A failure on one host ends the play for all. When a host is unreachable, later plays go on"
+        " with other hosts, unless `max_fail_percentage: 0` stands beside it.",
+    ),
     Keyword("delegate_to", _BT, Kind.TEXT, "Act on this host instead."),
     Keyword("delegate_facts", _BT, Kind.BOOL, "Facts belong to the delegate."),
     Keyword("notify", _BT, Kind.TEXTS, "Handlers to run when it changed something."),
