@@ -205,7 +205,9 @@ def test_a_run_that_goes_on_tells_when_the_page_was_gone(desk: Desk) -> None:
     assert [(mark["on"], mark["host"]) for mark in marks] == [(False, "localhost")]
 
 
-def shipped_end_of_an_upgrade(left_out: list[str]) -> list[dict[str, Any]]:
+def shipped_end_of_an_upgrade(
+    left_out: list[str], verified: tuple[str, ...] = ("node1",)
+) -> list[dict[str, Any]]:
     """The plays of the shipped runbooks that let visitors in, after nodes were left out."""
     folder = Path(__file__).parents[2] / "runbooks"
     upgrade = yaml.safe_load((folder / "upgrade.yml").read_text())
@@ -216,7 +218,8 @@ def shipped_end_of_an_upgrade(left_out: list[str]) -> list[dict[str, Any]]:
     for play in plays:
         play["vars"] = letting_in.get("vars", {})
     leave = {"set_fact": {"nocobase_left_out": True}, "when": f"inventory_hostname in {left_out}"}
-    return [{"hosts": "app", "gather_facts": False, "tasks": [leave]}, counting, *plays[:2]]
+    look = {"set_fact": {"verified": {}}, "when": f"inventory_hostname in {list(verified)}"}
+    return [{"hosts": "app", "gather_facts": False, "tasks": [look, leave]}, counting, *plays[:2]]
 
 
 def test_the_users_own_balancer_is_told_of_no_node_that_was_left_out(desk: Desk) -> None:
@@ -239,3 +242,10 @@ def test_with_a_balancer_of_the_users_own_enough_nodes_must_serve_too(
     assert code == 1, out
     assert why in out
     assert desk.answer(desk.door) == 503
+
+
+def test_nobody_is_let_in_when_no_node_was_verified(desk: Desk) -> None:
+    code, out = desk.play(shipped_end_of_an_upgrade([], verified=()))
+    assert code == 1, out
+    assert "node1 was verified with 2.2.16, and does not serve any more" in out
+    assert not (desk.folder / "told").exists()
