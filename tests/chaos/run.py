@@ -5,7 +5,8 @@ where the lock talks to a host: before and after each, and while a job runs. Wha
 together has a point for each of its writes, which are one moment. `CHAOS_AT` is a point's name;
 `~` and a part of it; the number of a moment; or `new`: the first point at which nothing was killed
 yet, as the file `CHAOS_KILLED` says. There the process sends itself SIGKILL; what is never reached
-kills nothing. Each moment is a line in the file `CHAOS_LOG`.
+kills nothing. Between the moment after something and the next one nothing is written or done, so
+who is killed at the next one was killed at both. Each moment is a line in the file `CHAOS_LOG`.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Points:
         self._turn = threading.Lock()
         self._count = itertools.count(1)
         self._jobs = itertools.count()
+        self._just_done: list[str] = []
 
     def pass_by(self, *names: str) -> None:
         """A moment, with all its points."""
@@ -79,7 +81,8 @@ class Points:
                 _append(self._log, BETWEEN.join(names))
             chosen = self._is_chosen(number, names)
             if chosen and self._killed is not None:
-                _append(self._killed, *names)
+                _append(self._killed, *names, *self._just_done)
+            self._just_done = [name for name in names if name.startswith("after ")]
             return chosen
 
     def _is_chosen(self, number: int, names: Sequence[str]) -> bool:

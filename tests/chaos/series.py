@@ -99,6 +99,7 @@ def tally(name: str, points: Sequence[str], wanted: int, *, how: tuple[str, ...]
     how = tuple(one for one in how if one in (os.environ.get("CHAOS_HOW") or one))
     every = [(at, one) for at in points for one in how]
     dice.shuffle(every)
+    every.sort(key=lambda one: one[0].startswith("after "))  # most are met at what comes next
     times = int(os.environ.get("CHAOS_KILLS") or 0)
     chain = ("new",) * int(os.environ.get("CHAOS_CHAIN") or 0)
     again = [
