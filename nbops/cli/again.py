@@ -185,7 +185,7 @@ def _again(state: Unfinished, plan: Mapping[str, Any], *, changed: bool, abortin
         undoing=state.undoing,
         sealed=state.sealed,
         retries=dict(state.retries),
-        aborting=aborting and not state.undoing,
+        aborting=aborting,
     )
     return Again(
         run=state.run,

@@ -258,7 +258,7 @@ class Run:
             serves = self.serving(states, False)
             now = f", and {serves} as before" if serves else ""
             raise RolledBack(f"{why}. Everything that was begun was undone{now}")
-        if self.request.past.aborting:
+        if self.request.past.aborting or self.request.past.undoing:
             raise RolledBack(f"{why}: nothing had to be undone")
         if undo.sealed and self._cut and player.unreachable:
             raise self._half_open(why)

@@ -101,6 +101,11 @@ _ADVICE = (
         "connect",
         "look at `database:` in the inventory, and whether its host lets the nodes in",
     ),
+    (
+        "record has changed since last read",
+        "nodes that start together write the same rows: set `innodb_snapshot_isolation = OFF` in"
+        " MariaDB (where nbops runs it, `nbops deploy` does)",
+    ),
 )
 
 

@@ -12,6 +12,8 @@ from nbops.nocobase.runtimes.api import NodeState, Start
 
 # An old process may answer for a moment while the new one begins.
 _OLD_PROCESS_SECONDS = 15.0
+# What is met again within these has stood meanwhile: of several processes each look meets one.
+_AGAIN_SECONDS = 15.0
 _LOOKS_AT_MOST = 32
 
 
@@ -42,7 +44,7 @@ def looks_needed(cluster_mode: object, start: Start) -> int:
 class Wait:
     """A wait for one node to serve one version.
 
-    `silence` is how many seconds nothing may move at all, `limit` how many the whole may
+    `silence` is how many seconds nothing new may be seen at all, `limit` how many the whole may
     take. `now` gives seconds on a clock that never goes back. `steady` is how many looks in
     a row must find it serving: of several processes each look may meet another one.
     """
@@ -56,6 +58,7 @@ class Wait:
     _began: float = field(init=False)
     _moved: float = field(init=False)
     _last: tuple[HealthReport, str | None] | None = None
+    _met: dict[tuple[HealthReport, str | None], tuple[float, float]] = field(default_factory=dict)
     _good: int = 0
 
     def __post_init__(self) -> None:
@@ -64,14 +67,13 @@ class Wait:
     def look(self, state: NodeState, health: HealthReport, version: str | None) -> Verdict:
         """Take one look into account; `reason` says why the wait goes on or ends."""
         now = self.now()
-        if (health, version) != self._last:
-            self._last, self._moved = (health, version), now
+        stood = self._stood(health, version, now)
         if health.up and version == self.version:
             self._good += 1
             self.reason = f"serves {version}"
             return Verdict.READY if self._good >= self.steady else Verdict.WAIT
         self._good = 0
-        self.reason = self._why_hopeless(state, health, version, now)
+        self.reason = self._why_hopeless(state, health, version, now, stood)
         if self.reason:
             return Verdict.HOPELESS
         self.reason = f"serves {version or 'no version yet'}" if health.up else str(health)
@@ -82,10 +84,21 @@ class Wait:
         """Whether the last look found it serving, and more of them are needed."""
         return 0 < self._good < self.steady
 
+    def _stood(self, health: HealthReport, version: str | None, now: float) -> float:
+        """Seconds for which this has been seen, again and again."""
+        this = (health, version)
+        first, latest = self._met.get(this, (now, now))
+        if this != self._last and now - latest > _AGAIN_SECONDS:
+            first = now
+        if first == now:
+            self._moved = now
+        self._last, self._met[this] = this, (first, now)
+        return now - first
+
     def _why_hopeless(
-        self, state: NodeState, health: HealthReport, version: str | None, now: float
+        self, state: NodeState, health: HealthReport, version: str | None, now: float, stood: float
     ) -> str:
-        stood = now - self._moved
+        still = now - self._moved
         trouble = f" ({state.trouble})" if state.trouble else ""
         impatient = health.patience is not None and stood >= health.patience
         other = health.up and version is not None and stood >= _OLD_PROCESS_SECONDS
@@ -95,7 +108,7 @@ class Wait:
             (bool(state.restarts), f"it ends again and again, {state.restarts} times so far"),
             (other, f"it serves {version}, not {self.version}"),
             (impatient, f"{health.state}: {health}"),
-            (stood >= self.silence, f"nothing has moved for {stood:.0f} s; the last was: {health}"),
+            (still >= self.silence, f"nothing has moved for {still:.0f} s; the last was: {health}"),
             (
                 now - self._began >= self.limit,
                 f"it is not done after {self.limit:.0f} s; the last was: {health}",

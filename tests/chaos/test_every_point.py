@@ -95,6 +95,18 @@ def test_a_run_that_was_killed_before_its_last_word_is_undone_all_the_same(tmp_p
     assert (code, made.state()) == (0, {}), out
 
 
+@pytest.mark.parametrize(("how", "ends"), [("abort", 0), ("resume", 3)])
+def test_an_abort_that_was_killed_with_nothing_to_undo_is_one_still(
+    tmp_path: Path, how: str, ends: int
+) -> None:
+    made = desk(tmp_path / "nothing")
+    assert killed(made.begin("~before journal INSERT INTO compensations")[0])
+    assert killed(made.nbops("abort", at="~after journal INSERT OR IGNORE INTO marks (run, und")[0])
+    code, out = made.nbops(how)
+    assert (code, made.state()) == (ends, {}), out
+    assert f"(exit {ends})" in out or not ends, out
+
+
 def test_two_that_go_on_with_the_same_run_do_nothing_twice(
     undisturbed: Undisturbed, tmp_path: Path
 ) -> None:

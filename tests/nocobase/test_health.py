@@ -75,6 +75,7 @@ def test_the_first_error_of_an_answer_is_its_word(body: str, message: str) -> No
     [
         ('Lock adapter "redis" not registered', "plugins.package_service"),
         ("Unable to connect to the database: ECONNREFUSED", "`database:`"),
+        ("(no: 1020) Record has changed since last read in table 'aiSkills'", "MariaDB"),
         ("something else", ""),
     ],
 )

@@ -98,7 +98,12 @@ class Mariadb:
 
 def settings_file(plan: DatabasePlan) -> str:
     """Listens everywhere: the table of users says who may come in. Names are looked up only
-    where a node is known by a name: a name server that is away would make logins slow."""
+    where a node is known by a name: a name server that is away would make logins slow.
+
+    From 11.6.2 on the server refuses to change a row that another one changed meanwhile (error
+    1020), unlike before and unlike MySQL; nodes that start together write the same rows, and one
+    of them would then not come up. `loose`: earlier servers do not know it.
+    Source: MariaDB's page on `innodb_snapshot_isolation`."""
     lookup = "ON" if all(map(_is_address, plan.clients)) else "OFF"
     return f"""\
 # Written by nbops; what is changed here by hand is put back by the next deploy.
@@ -108,6 +113,7 @@ port = {plan.port}
 character-set-server = utf8mb4
 collation-server = {COLLATION}
 max_allowed_packet = 64M
+loose-innodb-snapshot-isolation = OFF
 skip-name-resolve = {lookup}
 """
 
