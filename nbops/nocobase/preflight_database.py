@@ -1,4 +1,5 @@
-"""What a look asks the database: version, rights, size, and whether the app lives in it.
+"""What a look asks the database: version, rights, size, whether the app lives in it, and of
+MariaDB whether its snapshot isolation is on.
 
 Asked by the client program where a host has one: as the app's user from elsewhere, as the
 server's owner on the server's own host. Nothing is written.
@@ -55,10 +56,12 @@ def _mysql(need: DatabaseNeed, seconds: int) -> str:
         )
     name = quote(need.name)
     version = quote("select value from `applicationVersion` limit 1")
+    isolation = quote("show global variables like 'innodb_snapshot_isolation'")
     return _ask(
         "mariadb",
         f"{client} --execute={quote(_MYSQL)} {name}",
-        f'answer="$answer$({client} --execute={version} {name} 2>/dev/null | head -n 1)"',
+        f'answer="$answer$({client} --execute={version} {name} 2>/dev/null | head -n 1)\t'
+        f'$({client} --execute={isolation} 2>/dev/null | cut -f 2)"',
     )
 
 

@@ -76,11 +76,11 @@ def by_hand(situation: Situation) -> list[App]:
 
 def database_row(situation: Situation) -> tuple[str, tuple[str, ...]] | None:
     """What the database said, and on which host: version, may create, MiB, tables, version
-    of the app."""
+    of the app, snapshot isolation."""
     for host, look in situation.looks.items():
         for row in look.all("database"):
             if row[0] == "ok":
-                return host, (*row[1:], "", "", "", "", "")[:5]
+                return host, (*row[1:], "", "", "", "", "", "")[:6]
     return None
 
 

@@ -80,14 +80,22 @@ def databases(situation: Situation) -> Iterator[Finding]:
                 "`apt-get install postgresql-client` (or `mariadb-client`) on one node",
             )
         return
-    host, (version, create, _, _, _) = asked
+    host, (version, create, _, _, _, isolation) = asked
+    need = situation.needs[host].database
     if create in {"f", "false"}:
-        need = situation.needs[host].database
         yield Finding(
             host,
             Level.PROBLEM,
             f"the user `{need.user if need else ''}` may not create tables in the database",
             "`GRANT CREATE ON SCHEMA public TO …`, or make it the owner of the database",
+        )
+    if isolation == "ON" and need and not need.managed:
+        yield Finding(
+            host,
+            Level.WARNING,
+            "MariaDB refuses a row that another connection changed meanwhile"
+            " (`innodb_snapshot_isolation`): of nodes that start together one may not come up",
+            "set `innodb_snapshot_isolation = OFF` in the server's settings",
         )
     yield from _tools(situation, version)
 

@@ -48,6 +48,11 @@ def test_a_database_that_is_already_there_is_backed_up_and_restored(bench: Bench
         return machines.on("node1", f"{login}{database} <<'END'\n{text}\nEND").strip()
 
     sql("nocobase", _TABLES)
+    if bench.kind == "mariadb":
+        for value in ("ON", "OFF"):
+            bench.sql("", f"SET GLOBAL innodb_snapshot_isolation = {value}")
+            said = far.tried({"nocobase_preflight": "look"}, {"nocobase_preflight": "judge"}).stdout
+            assert ("refuses a row" in said) == (value == "ON"), said
     backup = far.backup()
     assert (backup["host"], backup["verified"]) == ("node1", "restore")
     sql("nocobase", "DELETE FROM notes")

@@ -289,6 +289,13 @@ class TestDatabase:
         (finding,) = found(("database", "ok", "170002", "f", "1", "0", ""), needs=self.nodes())
         assert "the user `ann` may not create tables in the database" in finding
 
+    def test_a_mariadb_that_would_keep_a_node_from_coming_up_is_told(self) -> None:
+        row = ("database", "ok", "11.8.6-MariaDB", "unknown", "1", "0", "")
+        (finding,) = found((*row, "ON"), needs=self.nodes())
+        assert "warning MariaDB refuses a row that another connection changed" in finding
+        assert found((*row, "OFF"), needs=self.nodes()) == []
+        assert found((*row, "ON")) == []  # nbops sets it where it runs the server
+
     def test_no_client_anywhere_is_a_note_once(self) -> None:
         (finding,) = found(("database", "none"), needs=self.nodes())
         assert "note no host has a client of the database" in finding
