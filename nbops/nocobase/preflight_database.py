@@ -66,10 +66,12 @@ def _mysql(need: DatabaseNeed, seconds: int) -> str:
 
 
 def _ask(program: str, command: str, then: str = ":") -> str:
+    # The answer is one line; what stands before it are the client's warnings.
     return f"""\
 (
     command -v {program} >/dev/null 2>&1 || {{ say database none; exit; }}
     if answer=$({{ {command}; }} 2>&1 </dev/null); then
+        answer=$(printf '%s\\n' "$answer" | tail -n 1)
         {then}
         say database ok "$answer"
     else
