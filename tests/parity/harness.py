@@ -11,7 +11,7 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,8 @@ class Bench:
         """Every difference between the two runs of a case, in words.
 
         A case's `deadline` stands for the seconds that a command without `timeout` may take, so
-        that what comes of it shows sooner.
+        that what comes of it shows sooner. `unordered` tells that Ansible takes the tasks as their
+        hosts answer, now so and now so.
         """
         self._number += 1
         (self.folder / "ssh_config").touch()
@@ -104,6 +105,8 @@ class Bench:
             "away"
         ):
             return [f"the hosts of the bench cannot be reached: {seen.said}"]
+        if case.get("unordered"):
+            seen, ours = (replace(one, order=sorted(one.order)) for one in (seen, ours))
         return list(differences(seen, ours))
 
     def _prepare(self, folder: Path, case: Mapping[str, Any]) -> Path:
