@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 from nbops.base.command import Text
 from nbops.base.secret import Secret, reveal
 from nbops.nocobase.cluster import STATE_FOLDER, Cluster, Member
+from nbops.nocobase.databases.here import in_use
 from nbops.nocobase.environment import FURTHER, PER_NODE, Addresses, environment
 from nbops.nocobase.keys import mark, salt_of
 from nbops.nocobase.preflight_model import (
@@ -175,6 +176,7 @@ def _environment(cluster: Cluster, member: Member) -> dict[str, Text]:
     addresses = Addresses(
         database=databases[0].address if databases else "",
         redis={one.host: one.address for one in cluster.group("redis")},
+        database_name=in_use(cluster),
     )
     return environment(member.settings, addresses, FURTHER)
 

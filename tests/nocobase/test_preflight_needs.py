@@ -69,6 +69,20 @@ def test_a_node_needs_docker_room_its_ports_and_the_servers(variables: Variables
     assert (redis.host, redis.numbers, redis.managed) == ("198.18.0.5", (0, 1, 2, 3, 4), True)
 
 
+@pytest.mark.parametrize("host", ["node1", "db"])
+def test_the_database_in_use_is_asked_also_when_a_restore_gave_it_another_name(
+    variables: Variables, host: str
+) -> None:
+    values = dict(variables(host))
+    record = {"number": 3, "version": "2.2.15", "database": "nocobase_restored"}
+    hostvars = values["hostvars"]
+    told = {name: {**hostvars[name], "nocobase_release": record} for name in hostvars}
+    cluster = cluster_of({**values, "hostvars": told, "nocobase_release": record})
+    asked = needs_of(cluster, cluster.me).database
+    assert asked is not None
+    assert asked.name == "nocobase_restored"
+
+
 def test_pm2_needs_node_js_and_npm_and_no_docker(variables: Variables) -> None:
     node = needs(variables, "node1", runtime={"kind": "pm2", "dir": "/srv/app", "port": 13000})
     assert {"node", "npm"} <= set(node.programs)
