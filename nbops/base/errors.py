@@ -21,7 +21,8 @@ one, and the next step as a hint.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
@@ -165,6 +166,21 @@ class ActionFailed(NbopsError):
 
 class LabError(NbopsError):
     """The rehearsal machines cannot be had, with what to do about it."""
+
+
+@contextmanager
+def understood(host: str, by: str) -> Iterator[None]:
+    """Around the reading of what a host answered: an error that nbops did not foresee, as of an
+    answer that no program gives, becomes ActionFailed, a failure of this host like any other."""
+    try:
+        yield
+    except NbopsError:
+        raise
+    except Exception as fault:
+        raise ActionFailed(
+            f"{host} gave an answer that `{by}` does not understand ({origin(fault)})",
+            hint="look at what the host has and answers there; when it is sound, report this line",
+        ) from fault
 
 
 def origin(fault: BaseException) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nbops.base.errors import understood
 from nbops.cli import show
 from nbops.cli.carry_out import carry_out
 from nbops.cli.options import AcceptDataLoss, Check, Diff, Output, Target, expand
@@ -63,7 +64,7 @@ def restore(  # noqa: PLR0917  typer's options
 
 def backups(target: Target, output: Output) -> None:
     """The backups that there are, the latest first, and the databases that restores kept."""
-    from nbops.cli.looker import HostLooker, cluster_within
+    from nbops.cli.looker import cluster_within, side_by_side, unanswered
     from nbops.cli.reach import reach
     from nbops.nocobase.backups import bytes_of, together
     from nbops.nocobase.looks import at_release
@@ -75,10 +76,14 @@ def backups(target: Target, output: Output) -> None:
         hosts = [*cluster.groups.get("app", ()), *cluster.groups.get("database", ())]
         hosts = list(dict.fromkeys(hosts))
         reached.connect(hosts)
-        lookers = [HostLooker(reached, host) for host in hosts]
         shelf = shelf_of(cluster)
-        found = together(one for looker in lookers for one in manifests_on(shelf, looker))
-        release = present(records_on(cluster, looker) for looker in lookers)
+        noted, faults = side_by_side(
+            reached, hosts, lambda one: (manifests_on(shelf, one), records_on(cluster, one))
+        )
+        if faults:
+            raise unanswered(faults)
+        found = together(one for manifests, _ in noted.values() for one in manifests)
+        release = present(records for _, records in noted.values())
         kept = _kept(reached, at_release(cluster, release))
     if output.json:
         databases = [{"name": one.name, "size": one.size, **one.mark} for one in kept]
@@ -114,4 +119,5 @@ def _kept(reached: Reach, cluster: Cluster) -> list[Held]:
 
     here = database_here(cluster)
     host = HostLooker(reached, here.host.host)
-    return kept_in(look(with_login(here, host.stage), host))
+    with understood(host.host, "nbops"):
+        return kept_in(look(with_login(here, host.stage), host))

@@ -64,7 +64,7 @@ def logs(  # noqa: PLR0917  typer's options
     Control sequences are removed: what an app logs cannot change your terminal. With --json a
     line is an object with `host`, `app` and `line`.
     """
-    from nbops.cli.looker import cluster_within, none_answered, side_by_side
+    from nbops.cli.looker import cluster_within, side_by_side, unanswered
     from nbops.cli.reach import reach
 
     after = moment_of(since) if since else None
@@ -81,7 +81,7 @@ def logs(  # noqa: PLR0917  typer's options
                 return
             raise
     if not found:
-        raise none_answered(faults)
+        raise unanswered(faults)
     for kept in found.values():
         tail.printer.show(kept)
     _judge(list(faults.values()), as_json=output.json)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from nbops.base.command import Command, Outcome, Text
-from nbops.base.errors import ActionFailed, HostUnusable, NbopsError, UsageError
+from nbops.base.errors import ActionFailed, HostUnusable, NbopsError, UsageError, understood
 
 if TYPE_CHECKING:
     from nbops.cli.reach import Reach
@@ -74,7 +74,8 @@ def side_by_side(
 
     def one(host: str) -> None:
         try:
-            found[host] = look(HostLooker(reached, host))
+            with understood(host, "nbops"):
+                found[host] = look(HostLooker(reached, host))
         except NbopsError as error:
             reached.stop.check()
             faults[host] = error
@@ -83,8 +84,8 @@ def side_by_side(
     return {host: found[host] for host in hosts if host in found}, faults
 
 
-def none_answered(faults: dict[str, NbopsError]) -> NbopsError:
-    """The error that tells why no host gave an answer."""
+def unanswered(faults: dict[str, NbopsError]) -> NbopsError:
+    """The error that tells why these hosts gave no answer."""
     kind: type[NbopsError] = ActionFailed
     if all(isinstance(fault, HostUnusable) for fault in faults.values()):
         kind = HostUnusable

@@ -37,7 +37,7 @@ def releases(
     from dataclasses import replace
 
     from nbops.base.events import Note
-    from nbops.cli.looker import cluster_within, none_answered, side_by_side
+    from nbops.cli.looker import cluster_within, side_by_side, unanswered
     from nbops.cli.reach import reach
     from nbops.nocobase.records import all_of, on_its_way, records_on
 
@@ -47,7 +47,7 @@ def releases(
         hosts = list(reached.cluster.inventory.hosts)
         found, faults = side_by_side(reached, hosts, lambda host: records_on(cluster, host))
         if not found:
-            raise none_answered(faults)
+            raise unanswered(faults)
         for host, fault in faults.items() if not output.json else ():
             reached.bus(Note(level="warning", message=str(fault.problems[0]), host=host))
     known, pending = all_of(found.values()), on_its_way(found.values())

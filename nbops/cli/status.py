@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nbops.base.errors import HostUnusable, NbopsError, UsageError
+from nbops.base.errors import HostUnusable, NbopsError, UsageError, understood
 from nbops.cli import show
 from nbops.cli.options import Output, Target, expand
 
@@ -213,7 +213,8 @@ def _parts_on(cluster: Cluster, host: HostLooker, *, redis: bool, tools: bool) -
 
     def tried(look: Callable[[], Any], otherwise: Any) -> Any:
         try:
-            return look()
+            with understood(host.host, "nbops"):
+                return look()
         except HostUnusable:
             raise
         except NbopsError as error:

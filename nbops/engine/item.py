@@ -18,7 +18,7 @@ from nbops.base.errors import (
     JobLost,
     NbopsError,
     UsageError,
-    origin,
+    understood,
 )
 from nbops.base.events import Status
 from nbops.base.ids import StepId
@@ -353,18 +353,9 @@ def ignores(call: Call, variables: Variables, status: Status) -> bool:
 
 
 def _carried_out(action: Action[Any], args: Any, context: StepContext) -> Result:
-    """The action on its host. What it did not foresee, as an answer that no program gives, is a
-    failure of this host like any other: it is rescued, or the run is undone."""
-    try:
+    """The action on its host."""
+    with understood(context.host, action.spec.name):
         return action.run(args, context)
-    except NbopsError:
-        raise
-    except Exception as fault:
-        raise ActionFailed(
-            f"{context.host} gave an answer that `{action.spec.name}` does not understand"
-            f" ({origin(fault)})",
-            hint="look at what the host has and answers there; when it is sound, report this line",
-        ) from fault
 
 
 def told(error: NbopsError) -> str:

@@ -15,6 +15,7 @@ from nbops.base.errors import (
     HostUnusable,
     LockedError,
     NbopsError,
+    understood,
 )
 from nbops.base.events import Emit, Note
 from nbops.engine.connections import Connections
@@ -87,7 +88,8 @@ class LockHosts:
         outcome = self.run(host, look_script(self.cluster), LOGIN)
         if not outcome.ok:
             raise ActionFailed(f"{host}: the lock cannot be read: {_why(outcome)}")
-        return parse_record(host, outcome.out)
+        with understood(host, "nbops"):
+            return parse_record(host, outcome.out)
 
     def announce(
         self, seen: Sequence[Record], number: int, holder: Holder, state: State

@@ -11,10 +11,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from nbops.base.command import quote
 from nbops.base.errors import ActionFailed, NbopsError
+from nbops.base.typed import typed
 
 FOLDER = "/var/lib/nbops"
 LIFE = 60
@@ -186,14 +186,18 @@ def parse_record(host: str, text: str) -> Record:
     try:
         number, state, age = lines[0].split()
         line = lines[1] if len(lines) > 1 else ""
-        holder: Mapping[str, Any] = json.loads(line) if line else {}
-        known = {**holder, "older": tuple(holder.get("older", ()))}
+        holder = typed(Holder, json.loads(line)) if line else None
         # A beat that lies ahead is no younger: the host's clock was set back since.
         seconds = abs(int(age))
         return Record(
-            host=host, number=int(number), state=State(state), age=seconds, line=line, **known
+            host=host,
+            number=int(number),
+            state=State(state),
+            age=seconds,
+            line=line,
+            **(vars(holder) if holder else {}),
         )
-    except (ValueError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, TypeError, IndexError) as error:
         raise ActionFailed(
             f"{host}: the lock's record cannot be read: {error}",
             hint=f"look at {FOLDER} there",

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from nbops.base.typed import typed
 from nbops.nocobase.releases import moment
 
 BACKUP_FORMAT = 1
@@ -54,7 +55,7 @@ class Manifest:
     when: str
     host: str
     version: str
-    parts: Sequence[Part]
+    parts: tuple[Part, ...]
     dialect: str = ""
     server: int = 0
     tool: int = 0
@@ -84,11 +85,7 @@ def read_manifest(text: str) -> Manifest:
     document = json.loads(text)
     if not isinstance(document, dict) or document.pop("format", None) != BACKUP_FORMAT:
         raise ValueError(f"not a backup of format {BACKUP_FORMAT}")
-    try:
-        parts = tuple(Part(**part) for part in document.pop("parts"))
-        return Manifest(**document, parts=parts)
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"not a whole manifest: {error}") from None
+    return typed(Manifest, document)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,12 +50,14 @@ wait
 
 
 def read_answers(output: str, count: int) -> list[Answer]:
-    """The answers of `ask_script`, in the order of the addresses; a missing one has status 0."""
+    """The answers of `ask_script`, in the order of the addresses; a missing or cut one has
+    status 0."""
     answers = [Answer(0)] * count
     for line in output.splitlines():
         number, _, said = line.partition(" ")
-        if number.isdigit() and int(number) < count:
-            answers[int(number)] = read_answer(base64.b64decode(said))
+        with suppress(ValueError):
+            if 0 <= int(number) < count:
+                answers[int(number)] = read_answer(base64.b64decode(said))
     return answers
 
 
@@ -101,7 +104,7 @@ def call_config(
 def read_answer(output: bytes) -> Answer:
     """A body with the status in a last line of its own."""
     body, _, status = output.decode("utf-8", "replace").rpartition("\n")
-    return Answer(int(status) if status.isdigit() else 0, body)
+    return Answer(int(status) if status.isdecimal() else 0, body)
 
 
 def _json(body: Any) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from nbops.base.typed import typed
 from nbops.nocobase.cluster import STATE_FOLDER
 
 RELEASE_FORMAT = 1
@@ -45,7 +46,7 @@ class Release:
     who: str
     when: str
     run: str
-    plugins: Sequence[str] = ()
+    plugins: tuple[str, ...] = ()
     database: str = ""
     backup: str = ""
     phase: str = ""
@@ -82,10 +83,7 @@ def read_release(text: str) -> Release:
     document = json.loads(text)
     if not isinstance(document, dict) or document.pop("format", None) != RELEASE_FORMAT:
         raise ValueError(f"not a release of format {RELEASE_FORMAT}")
-    try:
-        return Release(**document | {"plugins": tuple(document["plugins"])})
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"not a whole release: {error}") from None
+    return typed(Release, document)
 
 
 def folder(cluster: str) -> str:

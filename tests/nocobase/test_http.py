@@ -90,3 +90,10 @@ def test_a_request_can_be_for_a_server_that_has_a_certain_key_and_nobody_else() 
 
 def test_without_a_key_the_certificate_is_judged_as_usual() -> None:
     assert "insecure" not in call_config("https://noco.example/x").decode()
+
+
+@pytest.mark.parametrize(
+    "line", ["0 QQ", "0 Q", "x QQ==", "² QQ==", "-1 QQ==", "9 QQ==", "0 \udcff"]
+)
+def test_answers_that_are_cut_or_no_text_are_none(line: str) -> None:
+    assert read_answers(f"{line}\n", 1) == [Answer(0)]
