@@ -232,7 +232,7 @@ def test_the_users_own_balancer_is_told_of_no_node_that_was_left_out(desk: Desk)
     ("left_out", "why"),
     [
         (["node2", "node3"], "only 1 of 3 nodes serve"),
-        (["node1"], "node1 was verified with 2.2.16, and does not serve any more"),
+        (["node1"], "node1 was verified with 2.2.16, and does not serve it now"),
     ],
 )
 def test_with_a_balancer_of_the_users_own_enough_nodes_must_serve_too(
@@ -247,5 +247,5 @@ def test_with_a_balancer_of_the_users_own_enough_nodes_must_serve_too(
 def test_nobody_is_let_in_when_no_node_was_verified(desk: Desk) -> None:
     code, out = desk.play(shipped_end_of_an_upgrade([], verified=()))
     assert code == 1, out
-    assert "node1 was verified with 2.2.16, and does not serve any more" in out
+    assert "node1 was not verified with 2.2.16, and does not serve it now" in out
     assert not (desk.folder / "told").exists()
