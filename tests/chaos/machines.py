@@ -200,6 +200,9 @@ class Chaos:
             [
                 *("ssh", "-i", str(folder / "key"), "-o", "BatchMode=yes"),
                 *("-o", f"UserKnownHostsFile={folder / 'known_hosts'}"),
+                # A series looks some ten thousand times: one connection serves several looks.
+                *("-o", "ControlMaster=auto", "-o", "ControlPersist=10"),
+                *("-o", f"ControlPath={folder / 'chaos-%C'}"),
                 *(f"root@{self.cluster.address(host)}", "sh"),
             ],
             input=script,

@@ -44,6 +44,7 @@ class World:
     chaos: Chaos
     folder: Path
     ends: dict[str, End] = field(default_factory=dict)
+    version: str = ""  # what visitors got after the last run
 
     def learn(self, command: str) -> End:
         """Run a command undisturbed, and remember how it ends."""
@@ -54,6 +55,7 @@ class World:
         code, out = self.chaos.nbops(*arguments, points=passed)
         assert code == 0, out
         look = self.chaos.look()
+        self.version = look.version
         known = self.ends.get(_name(arguments))
         end = End(
             look,
@@ -81,7 +83,7 @@ class World:
     def choose(self, open_ones: list[Tally]) -> Tally:
         """An upgrade, or when that one is done a rollback; whose points are all taken is run
         undisturbed, to get to the other one's."""
-        command = "rollback" if self.chaos.look().version == NEW else "upgrade"
+        command = "rollback" if self.version == NEW else "upgrade"
         found = next((one for one in open_ones if one.name == command), None)
         if found is None:
             self.learn(command)
@@ -98,6 +100,7 @@ class World:
             before = chaos.look()
             how, code, out = self._run(arguments, point)
             after = chaos.look()
+        self.version = after.version
         if NOTHING in out:  # killed before its first word in the journal, or after its last
             code = 0
             ended = _more(after.kept, before.kept) == self.ends[_name(arguments)].kept
