@@ -28,6 +28,9 @@ class EffectLog(Protocol):
     def conclude(self, step: StepId | str, status: int) -> None:
         """Notes the end of the effect."""
 
+    def sync(self) -> None:
+        """Returns when all that was noted is on disk."""
+
 
 class Seals(Protocol):
     """What tells from where on a failure undoes nothing: the compensations."""
@@ -135,6 +138,8 @@ class StepContext:
         if effect is not Effect.NONE:
             self.sent.append(str(step))
             self.log.intend(step, self.action, effect)
+        else:  # It is done again when the run is killed; what came before it must not be.
+            self.log.sync()
         outcome = self.connections.session(self.host).run(command, watch)
         if effect is not Effect.NONE:
             self.log.conclude(step, outcome.status)

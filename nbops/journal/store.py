@@ -192,6 +192,10 @@ class Journal:
             (time.time(), status, self.run, str(step)),
         )
 
+    def sync(self) -> None:
+        """Returns when all that was noted so far is on disk."""
+        self._put("", (), wait=True)
+
     def result(self, step: StepId, pass_number: int, status: str, masked: Any) -> None:
         """Note what came of a task on a host; `masked` holds no secrets any more."""
         self._put(
@@ -339,7 +343,8 @@ class Journal:
                 raise self._fault("it was removed or replaced")
             with self._database:
                 for write in writes:
-                    self._database.execute(write.sql, write.values)
+                    if write.sql:
+                        self._database.execute(write.sql, write.values)
         except (sqlite3.Error, ValueError, OverflowError, NbopsError) as error:
             self._broken = self._broken or self._fault(str(error))
         for write in writes:

@@ -65,7 +65,9 @@ class Points:
             timer.start()
 
     def around(self, call: Callable[[], Any], *names: str, job: bool = False) -> Any:
-        """A call with points before it and after it."""
+        """A call with points before it and after it; without a name it has none."""
+        if not names:
+            return call()
         self.pass_by(*(f"before {name}" for name in names))
         if job:
             self.amid(names[0])
@@ -112,6 +114,11 @@ def _written(sql: str, values: tuple[Any, ...]) -> str:
     return " ".join([table, *(_PROCESS.sub("", one) for one in told if not _VOLATILE.match(one))])
 
 
+def _names_of(writes: list[Any]) -> dict[str, None]:
+    """Each once; there is none where the journal is only waited for."""
+    return dict.fromkeys(f"journal {_written(one.sql, one.values)}" for one in writes if one.sql)
+
+
 def _kind(text: str) -> str:
     """Tells scripts apart, however they are numbered."""
     return f"{zlib.crc32(re.sub('[0-9]+', '', text).encode()):08x}"
@@ -127,8 +134,7 @@ def install(points: Points) -> None:
     kill, close, ask = HostSession.kill, HostSession.close, LockHosts.run
 
     def commit_(self: Journal, writes: list[Any]) -> None:
-        names = dict.fromkeys(f"journal {_written(one.sql, one.values)}" for one in writes)
-        points.around(lambda: commit(self, writes), *names)
+        points.around(lambda: commit(self, writes), *_names_of(writes))
 
     def run_(self: HostSession, command: Command, watch: Any = None) -> Any:
         if command.effect is Effect.NONE:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nbops.base.events import Note, PhaseStarted, Status, StepEnded
 from nbops.base.retry import Stop
+from nbops.journal.store import Journal
 from nbops.transport.session import Fence
 from tests.engine.conftest import Play
 
@@ -334,6 +337,32 @@ def test_every_effect_has_its_intent_and_its_end_in_the_journal(play: Play) -> N
     assert [(step.rpartition("-")[0], effect, status) for step, effect, status in rows] == [
         (f"0.0/{host}/a1p0", "job", 0) for host in "abc"
     ]
+
+
+def test_what_came_before_a_command_is_on_disk_also_when_it_promised_to_change_nothing(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = Journal._commit
+
+    def slowly(journal: Journal, writes: list[Any]) -> None:
+        time.sleep(0.3)
+        commit(journal, writes)
+
+    monkeypatch.setattr(Journal, "_commit", slowly)
+    count = "SELECT count(*) FROM outcomes WHERE path='0.0'"
+    played = play(f"""
+        - hosts: app
+          gather_facts: false
+          tasks:
+            - {{name: one, set_fact: {{told: 1}}}}
+            - name: two
+              command:
+                argv: [{sys.executable}, -c, "import sqlite3, sys; \
+                  print(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchone()[0])",
+                  "{{{{ work }}}}/journal.db", "{count}"]
+              changed_when: false
+    """)
+    assert [played.result("two", host)["stdout"] for host in "abc"] == ["3"] * 3
 
 
 def test_what_was_begun_is_undone_in_reverse_order(play: Play) -> None:

@@ -54,6 +54,15 @@ def test_a_result_is_on_disk_before_the_next_intent_returns(path: Path) -> None:
     journal.close()
 
 
+def test_what_was_noted_is_on_disk_when_it_was_waited_for(path: Path) -> None:
+    journal = Journal(path, entry())
+    journal.outcome("0.1", "node1", 1, {"status": "ok"})
+    journal.sync()
+    with sqlite3.connect(path) as other:
+        assert other.execute("SELECT path, host FROM outcomes").fetchall() == [("0.1", "node1")]
+    journal.close()
+
+
 def test_the_intents_of_a_wave_share_their_commits(path: Path) -> None:
     journal = Journal(path, entry())
     commits: list[str] = []

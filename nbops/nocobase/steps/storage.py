@@ -53,7 +53,9 @@ class ProveStorage:
             "find": find_script(folder, run, nodes),
             "clear": clear_script(folder, run, me),
         }[args.step]
-        outcome = ctx.probe(script)
+        # A run that goes on does not look for marks that were taken away before it was killed.
+        changes = args.step != "find" and not ctx.check
+        outcome = ctx.act(script) if changes else ctx.probe(script)
         if not outcome.ok:
             raise ActionFailed(
                 f"the shared storage {folder} cannot be used on {ctx.host}: {outcome.err.strip()}",
