@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,16 +15,14 @@ from nbops.cli.extra import extra_vars
 from nbops.cli.options import Output, expand
 
 if TYPE_CHECKING:
-    from nbops.cli.wire import RunOptions
-    from nbops.engine.past import Interruption
+    from nbops.cli.run_options import RunOptions
     from nbops.journal.read import PastRun
-    from nbops.journal.store import RunEntry
     from nbops.journal.unfinished import Unfinished
 
 Run = Annotated[
     str | None,
     typer.Argument(
-        metavar="[RUN]", help="Its name, or the beginning of it.", show_default="the last one"
+        metavar="RUN", help="Its name, or the beginning of it.", show_default="the last one"
     ),
 ]
 Changed = Annotated[
@@ -46,48 +43,6 @@ Forks = Annotated[
     int | None,
     typer.Option("--forks", min=1, metavar="N", help="Hosts at the same time.", show_default=False),
 ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Again:
-    """The run that goes on: its name, what it did, the plan that it was begun with, the machines
-    that its hosts were, and the number under which it held the lock (0: none)."""
-
-    run: str
-    past: Interruption = field(repr=False)
-    plan: Mapping[str, Any] = field(repr=False)
-    plan_hash: str
-    changed: bool
-    machines: Mapping[str, str]
-    processes: frozenset[str]
-    number: int = 0
-
-    def check_alone(self) -> None:
-        """Raises LockedError when another process goes on with the run since it was read here.
-
-        To be called when this process is noted in the journal: of two that start together both
-        see it, or one.
-        """
-        from nbops.engine.process import this_process
-        from nbops.journal.store import journal_path
-        from nbops.journal.unfinished import processes_of
-
-        if processes_of(journal_path(), self.run) - self.processes - {this_process()}:
-            raise LockedError(
-                f"another process goes on with run {self.run}",
-                hint=f"look at `nbops show {self.run}`, then try again",
-            )
-
-    def check(self, entry: RunEntry) -> None:
-        """Raises RefusedError when the plan is another one than that of the run."""
-        if self.changed or entry.plan_hash == self.plan_hash:
-            return
-        now = json.loads(entry.plan)
-        parts = sorted(part for part in {*now, *self.plan} if now.get(part) != self.plan.get(part))
-        raise RefusedError(
-            f"run {self.run} was begun with another {' and '.join(parts)} than there is now",
-            hint="put it back as it was, or say `--changed` to go on all the same",
-        )
 
 
 def add_to(app: typer.Typer) -> None:
@@ -137,7 +92,8 @@ def _options(
     aborting: bool,
     forks: int | None,
 ) -> RunOptions:
-    from nbops.cli.wire import RunOptions
+    from nbops.cli.interrupted import again
+    from nbops.cli.run_options import RunOptions
     from nbops.engine.run import OnFailure
     from nbops.journal.store import journal_path
     from nbops.journal.unfinished import unfinished
@@ -167,35 +123,7 @@ def _options(
         to=plan["to"],
         on_failure=OnFailure(plan["on_failure"]) if plan["on_failure"] else None,
         adopt=plan["adopt"],
-        again=_again(state, plan, changed=changed, aborting=aborting),
-    )
-
-
-def _again(state: Unfinished, plan: Mapping[str, Any], *, changed: bool, aborting: bool) -> Again:
-    from nbops.engine.past import Interruption
-
-    past = Interruption(
-        outcomes=state.outcomes,
-        ended=state.done,
-        failed=state.failed,
-        effects=state.open_effects,
-        good=state.succeeded,
-        noted=state.noted,
-        compensated=state.compensated,
-        undoing=state.undoing,
-        sealed=state.sealed,
-        retries=dict(state.retries),
-        aborting=aborting,
-    )
-    return Again(
-        run=state.run,
-        past=past,
-        plan=plan,
-        plan_hash=state.plan_hash,
-        changed=changed,
-        machines={} if changed else state.machines,
-        processes=frozenset(state.processes),
-        number=state.number,
+        again=again(state, plan, changed=changed, aborting=aborting),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from nbops.base.errors import understood
 from nbops.cli import show
 from nbops.cli.carry_out import carry_out
-from nbops.cli.options import AcceptDataLoss, Check, Diff, Output, Target, expand
+from nbops.cli.options import AcceptDataLoss, Check, Diff, InventoryFile, Output, Target, expand
 
 if TYPE_CHECKING:
     from nbops.cli.reach import Reach
@@ -27,11 +28,12 @@ def add_to(app: typer.Typer) -> None:
 def backup(
     target: Target,
     output: Output,
+    inventory_file: InventoryFile = None,
     check: Check = False,
     diff: Diff = False,
 ) -> None:
     """Back up the database, and what else the settings say, while the cluster serves."""
-    carry_out("backup", target, output, check=check, diff=diff)
+    carry_out("backup", target, output, inventory_file, check=check, diff=diff)
 
 
 def restore(  # noqa: PLR0917  typer's options
@@ -62,7 +64,7 @@ def restore(  # noqa: PLR0917  typer's options
     )
 
 
-def backups(target: Target, output: Output) -> None:
+def backups(target: Target, output: Output, inventory_file: InventoryFile = None) -> None:
     """The backups that there are, the latest first, and the databases that restores kept."""
     from nbops.cli.looker import cluster_within, side_by_side, unanswered
     from nbops.cli.reach import reach
@@ -71,6 +73,7 @@ def backups(target: Target, output: Output) -> None:
     from nbops.nocobase.records import present, records_on
     from nbops.nocobase.shelf import manifests_on, shelf_of
 
+    target = replace(target, inventory=target.inventory_path(inventory_file))
     with reach(target, output) as reached:
         cluster = cluster_within(reached)
         hosts = [*cluster.groups.get("app", ()), *cluster.groups.get("database", ())]

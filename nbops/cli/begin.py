@@ -18,7 +18,7 @@ def add_to(app: typer.Typer) -> None:
 
 def init(
     output: Output,
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to.")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to.")] = Path(),
 ) -> None:
     """Write a commented inventory and freshly drawn secrets; nothing is overwritten."""
     from nbops.nocobase.init import write_example

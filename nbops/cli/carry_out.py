@@ -25,12 +25,13 @@ def carry_out(
     """Run our runbook of this name, or the user's own in its place, and end with its exit code.
 
     `given` are the variables that the command's own options stand for; `named` is what else
-    the command asks for, as `wire.RunOptions` calls it. Raises NbopsError as `wire.run`.
+    the command asks for, as `RunOptions` calls it. Raises NbopsError as `wire.run`.
     """
     from nbops.cli import wire
+    from nbops.cli.run_options import RunOptions
 
     inventory = target.inventory_path(inventory_file)
-    options = wire.RunOptions(
+    options = RunOptions(
         command=name.replace("-", " "),
         runbook=runbooks.find(name, inventory),
         inventory=inventory,

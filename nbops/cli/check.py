@@ -28,6 +28,7 @@ def check(
     """
     from nbops.cli import wire
     from nbops.cli.cluster import Cluster
+    from nbops.cli.run_options import RunOptions
     from nbops.report.check import CheckObserver
 
     inventory = target.inventory_path(inventory_file)
@@ -39,7 +40,7 @@ def check(
         )
     live = sys.stderr.isatty() and not (output.json or output.plain)
     seen = CheckObserver(_say if live else lambda _: None)
-    options = wire.RunOptions(
+    options = RunOptions(
         command="check",
         runbook=runbooks.find("check", inventory),
         inventory=inventory,

@@ -39,7 +39,7 @@ def lint(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[RUNBOOK…]",
+            metavar="RUNBOOK…",
             help="Files, or names in runbooks/; without one, all there, hooks/ and tasks/ too.",
             show_default=False,
         ),
@@ -122,7 +122,7 @@ def _tell(findings: list[Finding], files: list[Path], output: Output) -> None:
 def actions(
     output: Output,
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Only this one.", show_default=False)
+        str | None, typer.Argument(metavar="NAME", help="Only this one.", show_default=False)
     ] = None,
 ) -> None:
     """The actions that a runbook may use, or all about one of them."""

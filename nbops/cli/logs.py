@@ -41,7 +41,7 @@ def logs(  # noqa: PLR0917  typer's options
     output: Output,
     hosts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[HOST…]", help="Nodes, or patterns of them.", show_default="app"),
+        typer.Argument(metavar="HOST…", help="Nodes, or patterns of them.", show_default="app"),
     ] = None,
     follow: Annotated[
         bool, typer.Option("-f", "--follow", help="Go on until Ctrl-C as more is written.")

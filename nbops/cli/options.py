@@ -21,7 +21,7 @@ DEFAULT_INVENTORY = Path("inventory.yml")
 
 InventoryFile = Annotated[
     Path | None,
-    typer.Argument(metavar="[INVENTORY]", help="The inventory.", show_default=False),
+    typer.Argument(metavar="INVENTORY", help="The inventory.", show_default=False),
 ]
 Check = Annotated[bool, typer.Option("--check", help="Say what would change; change nothing.")]
 Diff = Annotated[bool, typer.Option("--diff", help="Show differences in files.")]

@@ -88,7 +88,7 @@ def report(
     run: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN]",
+            metavar="RUN",
             help="Its name, or the beginning of it.",
             show_default="the latest one",
         ),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from nbops.cli import show
-from nbops.cli.options import Output, Target, expand
+from nbops.cli.options import InventoryFile, Output, Target, expand
 
 _HEAD = ("", "RELEASE", "VERSION", "WHEN", "BY", "RUN", "CAME FROM", "BACKUP OF WHAT WAS BEFORE")
 
@@ -25,10 +24,7 @@ def add_to(app: typer.Typer) -> None:
 def releases(
     target: Target,
     output: Output,
-    inventory_file: Annotated[
-        Path | None,
-        typer.Argument(metavar="[INVENTORY]", help="The inventory.", show_default=False),
-    ] = None,
+    inventory_file: InventoryFile = None,
 ) -> None:
     """The releases of the cluster, the latest first; `*` marks the present one.
 

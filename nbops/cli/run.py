@@ -93,8 +93,9 @@ def _list(
 
 def _carry_out(target: Target, choice: Choice, output: Output, **named: Any) -> None:
     from nbops.cli import wire
+    from nbops.cli.run_options import RunOptions
 
-    options = wire.RunOptions(
+    options = RunOptions(
         extra_vars=extra_vars(target.extra_vars or ()),
         limit=choice.limit,
         tags=words(choice.tags),

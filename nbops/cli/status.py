@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nbops.base.errors import HostUnusable, NbopsError, UsageError, understood
 from nbops.cli import show
-from nbops.cli.options import Output, Target, expand
+from nbops.cli.options import InventoryFile, Output, Target, expand
 
 if TYPE_CHECKING:
     from nbops.cli.looker import HostLooker
@@ -37,10 +36,7 @@ def add_to(app: typer.Typer) -> None:
 def status(
     target: Target,
     output: Output,
-    inventory_file: Annotated[
-        Path | None,
-        typer.Argument(metavar="[INVENTORY]", help="The inventory.", show_default=False),
-    ] = None,
+    inventory_file: InventoryFile = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Look again every 2 seconds, until Ctrl-C.")
     ] = False,

@@ -7,8 +7,8 @@ import hashlib
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +49,7 @@ from nbops.transport.machine import Machine
 from nbops.transport.pool import Pool
 
 if TYPE_CHECKING:
-    from nbops.cli.again import Again
+    from nbops.cli.run_options import RunOptions
     from nbops.engine.variables import World
     from nbops.transport.session import Fence, Session
 
@@ -62,41 +62,6 @@ ANSIBLE_VERSION = {
     "revision": 0,
 }
 _WITH_WINDOW = frozenset({"upgrade", "rollback", "restore"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """What the user asked for on the command line, for every command that runs a runbook.
-
-    `strict` commands do nothing at all when one host of the inventory cannot be used. `again`
-    is the interrupted run with which this one goes on. `observer` watches in place of the one
-    that the other options choose. `version` is to run in place of the inventory's. `adopt` takes
-    over a cluster that was built by hand.
-    """
-
-    command: str
-    runbook: Path
-    inventory: Path
-    strict: bool = False
-    extra_vars: Mapping[str, Any] = field(default_factory=dict)
-    limit: str | None = None
-    tags: tuple[str, ...] = ()
-    skip_tags: tuple[str, ...] = ()
-    start_at_task: str | None = None
-    check: bool = False
-    diff: bool = False
-    forks: int | None = None
-    json: bool = False
-    plain: bool = False
-    verbosity: int = 0
-    yes: bool = False
-    version: str | None = None
-    accept_data_loss: bool = False
-    to: int | None = None
-    on_failure: OnFailure | None = None
-    again: Again | None = None
-    observer: Observer | None = None
-    adopt: bool = False
 
 
 def catalog() -> Registry:

@@ -112,15 +112,14 @@ def zones(situation: Situation) -> Iterator[Finding]:
 
 def locks(situation: Situation) -> Iterator[Finding]:
     """Another run that holds the cluster, or was cut off."""
-    seen: dict[str, tuple[str, int]] = {}
+    seen: dict[str, tuple[int, str, str]] = {}
     for host, look in situation.looks.items():
         for state, age, holder in (row for row in look.all("lock") if len(row) == 3):
-            if state == "held":
+            if state in {"held", "parked"}:
                 ahead = age.removeprefix("-")  # the host's clock was set back since
                 seconds = int(ahead) if ahead.isdecimal() else 0
-                if holder not in seen or seconds < seen[holder][1]:
-                    seen[holder] = (host, seconds)
-    for text, (host, silent) in seen.items():
+                seen[holder] = min(seen.get(holder, (seconds, state, host)), (seconds, state, host))
+    for text, (silent, state, host) in seen.items():
         try:
             holder = json.loads(text)
             run, who, command = (str(holder[key]) for key in ("run", "owner", "command"))
@@ -128,14 +127,22 @@ def locks(situation: Situation) -> Iterator[Finding]:
             continue
         if run == situation.run:
             continue
-        stale = silent > 60
-        yield Finding(
-            host,
-            Level.WARNING,
-            f"`{command}` of {who} holds the cluster (run {run}), "
-            + (f"and gave no sign for {_span(silent)}" if stale else "and is at work"),
-            f"`nbops lock break {run}` when it is dead" if stale else "wait until it is done",
+        what, hint = _holds(run, state, silent)
+        message = f"`{command}` of {who} holds the cluster (run {run}), and {what}"
+        yield Finding(host, Level.WARNING, message, hint)
+
+
+def _holds(run: str, state: str, silent: int) -> tuple[str, str]:
+    """What the run does that holds the lock, silent for so many seconds, and what to do."""
+    breaking = f"`nbops lock break {run}`"
+    if state == "parked":
+        return (
+            f"was interrupted {_span(silent)} ago",
+            f"`nbops resume {run}` or `nbops abort {run}` on that computer; {breaking} without it",
         )
+    if silent > 60:
+        return f"gave no sign for {_span(silent)}", f"{breaking} when it is dead"
+    return "is at work", "wait until it is done"
 
 
 def images(situation: Situation) -> Iterator[Finding]:

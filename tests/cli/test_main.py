@@ -13,11 +13,12 @@ import pytest
 from nbops import __version__
 from nbops.base import errors
 from nbops.cli import wire
+from nbops.cli.run_options import RunOptions
 from tests.cli.cli_told import Nbops, Told
 
 
 def fails_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    def run(options: wire.RunOptions) -> int:
+    def run(options: RunOptions) -> int:
         raise error
 
     monkeypatch.setattr(wire, "run", run)

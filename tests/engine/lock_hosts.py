@@ -58,6 +58,7 @@ class Folders:
 
     def __post_init__(self) -> None:
         self._pool = Pool("R", stop=self.stop, emit=Bus([], Masker()))
+        self._locks: list[ClusterLock] = []
 
     def session(self, host: str) -> OneHost:
         return OneHost(self, host, self._pool)
@@ -73,7 +74,9 @@ class Folders:
         )
 
     def lock(self, *hosts: str) -> ClusterLock:
-        return ClusterLock(self.keepers(*hosts), self.stop)
+        lock = ClusterLock(self.keepers(*hosts), self.stop)
+        self._locks.append(lock)
+        return lock
 
     def records(self) -> list[Record]:
         meddle, self.meddle = self.meddle, nothing
@@ -102,6 +105,8 @@ class Folders:
 
     def close(self) -> None:
         self.meddle = nothing
+        for lock in self._locks:
+            lock.heart.end()
         self.workers.shutdown()
         self._pool.close()
 

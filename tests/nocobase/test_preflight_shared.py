@@ -83,6 +83,12 @@ class TestLock:
         assert "gave no sign for 67 min" in finding
         assert "`nbops lock break 20261123T1-a` when it is dead" in finding
 
+    def test_a_run_that_was_interrupted_is_named_with_how_to_go_on(self) -> None:
+        (finding,) = found(("lock", "parked", "90", self.HOLDER))
+        assert "node2 warning `upgrade` of ann@desk holds the cluster (run 20261123T1-a)" in finding
+        assert "and was interrupted 90 s ago" in finding
+        assert "`nbops resume 20261123T1-a` or `nbops abort 20261123T1-a`" in finding
+
     @pytest.mark.parametrize(
         "row",
         [
