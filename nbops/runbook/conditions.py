@@ -54,7 +54,13 @@ def version(
 
 
 def _parser(kind: str) -> Callable[[str], Any]:
-    parsers = {"loose": _loose, "strict": _strict, "semver": _semantic, "semantic": _semantic}
+    parsers = {
+        "loose": _loose,
+        "strict": _strict,
+        "semver": _semantic,
+        "semantic": _semantic,
+        "pep440": _pep440,
+    }
     if kind not in parsers:
         known = ", ".join(parsers)
         raise ValueError(f"Invalid version type ({kind}). Must be one of {known}")
@@ -95,6 +101,15 @@ def _semantic(text: str) -> tuple[Any, ...]:
         (0, int(part), "") if part.isdigit() else (1, 0, part) for part in match[4].split(".")
     )
     return (numbers, (0, before))
+
+
+def _pep440(text: str) -> Any:
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(text)
+    except InvalidVersion as error:
+        raise ValueError(f"Version comparison failed: {error}") from None
 
 
 def regex(

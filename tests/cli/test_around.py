@@ -35,7 +35,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", ["status", "releases", "logs"])
+@pytest.mark.parametrize("command", ["status", "releases", "backups", "logs"])
 def test_without_a_cluster_there_is_nothing_to_look_at(
     nbops: Nbops, local: Path, command: str
 ) -> None:
@@ -45,7 +45,7 @@ def test_without_a_cluster_there_is_nothing_to_look_at(
     assert "nbops init" in told.err
 
 
-@pytest.mark.parametrize("command", ["status", "releases", "logs"])
+@pytest.mark.parametrize("command", ["status", "releases", "backups", "logs"])
 def test_a_cluster_out_of_reach_ends_with_4(nbops: Nbops, cluster: Path, command: str) -> None:
     told = nbops(command, "-i", cluster)
     assert told.code == 4

@@ -103,8 +103,9 @@ def test_several_mistakes_are_told_at_once(nbops: Nbops, good: str) -> None:
     assert nbops("deploy").err.count("error: ") >= 3
 
 
-def test_a_missing_inventory_is_named(nbops: Nbops, good: str) -> None:
-    told = nbops("deploy", "missing.yml")
+@pytest.mark.parametrize("command", ["deploy", "rollback", "backup", "backups", "status"])
+def test_a_missing_inventory_is_named(nbops: Nbops, good: str, command: str) -> None:
+    told = nbops(command, "missing.yml")
     assert told.code == 2
     assert "missing.yml" in told.err
     assert "nbops init" in told.err
