@@ -104,6 +104,10 @@ def _options(
     if aborting:
         _check_revocable(state)
     plan = json.loads(state.plan)
+    if plan["check"]:
+        raise UsageError(
+            f"run {run.run} only said what would change (`--check`): there is nothing to go on with"
+        )
     return RunOptions(
         command=run.command,
         runbook=Path(run.runbook),

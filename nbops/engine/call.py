@@ -14,6 +14,7 @@ from nbops.base.ids import StepId
 from nbops.base.retry import Stop
 from nbops.base.secret import Masker
 from nbops.engine import outcome as outcomes
+from nbops.engine.astray import Astray
 from nbops.engine.connections import Connections
 from nbops.engine.context import Seals
 from nbops.engine.outcome import TaskOutcome
@@ -43,6 +44,7 @@ class Parts:
     seals: Seals
     masker: Masker
     connections: Connections
+    astray: Astray
     store: VariableStore
     emit: Emit
     stop: Stop
@@ -96,14 +98,28 @@ class Call:
     def recalled(self) -> TaskOutcome | None:
         """What the task gave before the run was interrupted; None when it has to be done."""
         return self.parts.past.outcome(
-            self.task.path, self.host, self.pass_number, final=not self.scope.guarded
+            self.task.path, self.host, self.pass_number, guards=self.scope.guards
         )
+
+    @property
+    def begun(self) -> bool:
+        """Whether the task was begun on this host before the run was interrupted."""
+        past = self.parts.past
+        done = past.done(self.task.path, self.host, self.pass_number)
+        return done or bool(past.open_effects(self.place, self.host))
+
+    @property
+    def open_on_the_way_back(self) -> bool:
+        """Whether the run is to be undone, and effects of the task may still be at work."""
+        past = self.parts.past
+        turned = past.aborting or past.undoing
+        return turned and bool(past.open_effects(self.place, self.host))
 
     def try_anew(self) -> None:
         """What failed before the run was stopped has effects of its own when it is tried anew:
         its jobs of then have ended, and would only give their failure again."""
         counts = self.parts.past.try_anew(
-            self.task.path, self.host, self.pass_number, final=not self.scope.guarded
+            self.task.path, self.host, self.pass_number, guards=self.scope.guards
         )
         if counts:
             self.parts.journal.retried(self.task.path, self.host, self.pass_number, counts)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from nbops.base.command import DEFAULT_DEADLINE, Command, Effect, Identity, Outcome, Text
-from nbops.base.errors import ActionFailed, DeadlineExceeded
+from nbops.base.errors import ActionFailed, ConnectionLost, DeadlineExceeded, HostUnusable
 from nbops.base.events import Emit, Event
 from nbops.base.ids import StepId
 from nbops.base.retry import Deadline, Stop
@@ -48,7 +48,7 @@ class StepContext:
 
     `probe_only`: the task promised that it changes nothing, so no job is made of it. `again`
     counts how often the task is done anew because nobody can say what came of it. `sent` are
-    the step ids of the jobs that the action sent.
+    the step ids of the jobs that the action sent; `lose` is told of one whose connection was lost.
     """
 
     host: str
@@ -69,6 +69,7 @@ class StepContext:
     templar: Templar = field(repr=False)
     emit_event: Emit = field(repr=False)
     say: Callable[[str], None] = field(repr=False)
+    lose: Callable[[str, str, Identity], None] = field(repr=False)
     limit: Deadline | None = None
     probe_only: bool = False
     again: int = 0
@@ -140,7 +141,12 @@ class StepContext:
             self.log.intend(step, self.action, effect)
         else:  # It is done again when the run is killed; what came before it must not be.
             self.log.sync()
-        outcome = self.connections.session(self.host).run(command, watch)
+        try:
+            outcome = self.connections.session(self.host).run(command, watch)
+        except (HostUnusable, ConnectionLost):
+            if effect is not Effect.NONE:
+                self.lose(self.host, str(step), self.identity)
+            raise
         if effect is not Effect.NONE:
             self.log.conclude(step, outcome.status)
         return outcome

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +30,7 @@ from nbops.engine.call import Call, StepResult
 from nbops.engine.context import StepContext
 from nbops.engine.past import Aborted
 from nbops.engine.scope import as_mapping, flag
-from nbops.engine.settle import settle, unknown
+from nbops.engine.settle import Settled, settle, unknown
 from nbops.runbook.arguments import expressions
 from nbops.runbook.expr import Layer, Variables
 from nbops.runbook.model import retry_policy
@@ -101,6 +101,8 @@ class Item:
             return StepResult(outcomes.skip(false[0]))
         self._delegate = self._delegated()
         action = self._parts.actions.action(self._task.action)
+        if not action.spec.local:
+            self._parts.astray.end(self._delegate or self._call.host, self._progress)
         self._settle(action)
         policy, conditions = self._policy()
         if policy is None:
@@ -134,15 +136,7 @@ class Item:
         good = parts.past.succeeded(call.place, call.host)
         steps = parts.past.open_effects(call.place, call.host)
         if steps:
-            settled = settle(
-                steps,
-                parts.connections.session(self._delegate or call.host),
-                self._identity(),
-                log=parts.journal,
-                stop=parts.stop,
-                end=no_further,
-                say=self._progress,
-            )
+            settled = self._settled(steps, end=no_further)
             if not action.spec.repeatable and any(one.startswith(own) for one in settled.lost):
                 raise unknown(self._delegate or call.host)
             good += settled.good
@@ -150,6 +144,27 @@ class Item:
         done = parts.past.done(call.task.path, call.host, call.pass_number)
         if no_further and not done:
             raise Aborted
+
+    def _settled(self, steps: Sequence[str], *, end: bool) -> Settled:
+        parts, host, identity = self._parts, self._delegate or self._call.host, self._identity()
+        session = parts.connections.session(host)
+        log, stop, say = parts.journal, parts.stop, self._progress
+        try:
+            return settle(steps, session, identity, log=log, stop=stop, end=end, say=say)
+        except (HostUnusable, ConnectionLost):
+            for step in steps:
+                parts.astray.note(host, step, identity)
+            raise
+
+    def note_lost(self) -> None:
+        """Note the jobs of this item whose end the interrupted run did not see: they are to be
+        ended before anything is undone."""
+        call, parts = self._call, self._parts
+        host = self._delegated() or call.host
+        own = StepId(call.place, call.host, self._index).of_item
+        for step in parts.past.open_effects(call.place, call.host):
+            if step.startswith(own):
+                parts.astray.note(host, step, self._identity())
 
     def _holds(self, step: StepResult, conditions: tuple[Any, ...]) -> bool:
         if not conditions:
@@ -289,6 +304,7 @@ class Item:
             templar=call.templar,
             emit_event=parts.emit,
             say=self._progress,
+            lose=parts.astray.note,
             limit=Deadline(float(timeout)) if timeout else None,
             again=self._again,
             probe_only=promised or action.spec.effect is Effect.NONE,

@@ -29,6 +29,7 @@ from nbops.engine.lockrecord import (
     Seen,
     State,
     beat_script,
+    leave_script,
     older_runs,
     record_path,
 )
@@ -136,7 +137,10 @@ class ClusterLock:
 
     def _join(self, host: str) -> None:
         """Have a host grant the lock that could not be reached before. A run that is silent and
-        holds it there with a lower number has lost the others."""
+        holds it there with a lower number has lost the others.
+
+        Asked for by a job, in a worker that must not wait for another worker.
+        """
         seen, holder = self.at.look_at(host), self._holder
         if seen.held and seen.run != holder.run and (seen.beats or seen.number >= self.number):
             raise _unusable(host, locked(self.at.cluster, seen))
@@ -145,9 +149,10 @@ class ClusterLock:
         except LockedError as error:
             raise _unusable(host, error) from error
         try:
-            self.at.end_jobs([host], {*older_runs([seen], holder.run), *holder.older})
+            self.at.end_jobs_on(host, sorted({*older_runs([seen], holder.run), *holder.older}))
         except NbopsError:
-            self.at.give_back([host], self.number, holder, State.FREE, holder)
+            script = leave_script(self.at.cluster, self.number, holder, State.FREE, holder)
+            self.at.give_back_on(host, script, holder)
             raise
         with self._turn:
             self._granted.add(host)

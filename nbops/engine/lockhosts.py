@@ -130,17 +130,20 @@ class LockHosts:
         """Put the records of `holder` into this state, in the name of `after`; those that are
         another's stay. Gives the hosts on which that failed, and tells of them."""
         script = leave_script(self.cluster, number, holder, state, after)
-        failed = []
-        for host, _, why in self.workers.map(lambda host: self.change(host, script), hosts):
-            if why:
-                failed.append(host)
-                hint = (
-                    "`nbops lock show` tells of it,"
-                    f" `nbops lock break {holder.breaks or holder.run}` frees it"
-                )
-                message = f"the lock stays on {host}: {why}"
-                self.emit(Note(level="warning", message=message, hint=hint, host=host))
-        return failed
+        given = self.workers.map(lambda host: self.give_back_on(host, script, holder), hosts)
+        return [host for host, back in zip(hosts, given, strict=True) if not back]
+
+    def give_back_on(self, host: str, script: str, holder: Holder) -> bool:
+        """The same on one host, by its script; gives whether it is done."""
+        _, _, why = self.change(host, script)
+        if why:
+            hint = (
+                "`nbops lock show` tells of it,"
+                f" `nbops lock break {holder.breaks or holder.run}` frees it"
+            )
+            message = f"the lock stays on {host}: {why}"
+            self.emit(Note(level="warning", message=message, hint=hint, host=host))
+        return not why
 
     def change(self, host: str, script: str) -> tuple[str, int, str]:
         """Change a record; gives the host, the script's status, and why the record is not
@@ -154,11 +157,13 @@ class LockHosts:
     def end_jobs(self, hosts: Sequence[str], runs: Iterable[str]) -> None:
         """End what earlier runs left at work: the hosts refuse their further jobs by now.
         Raises ActionFailed when something does not end."""
-        told = self.workers.map(
-            lambda host: [(host, one, self._end_jobs_of(host, one)) for one in sorted(runs)], hosts
-        )
-        for host, one, number in (entry for entries in told for entry in entries):
-            if number:
+        every = sorted(runs)
+        list(self.workers.map(lambda host: self.end_jobs_on(host, every), hosts))
+
+    def end_jobs_on(self, host: str, runs: Sequence[str]) -> None:
+        """The same on one host."""
+        for one in runs:
+            if number := self._end_jobs_of(host, one):
                 message = f"{number} jobs of run {one} were still at work and are ended"
                 self.emit(Note(level="warning", message=message, host=host))
 

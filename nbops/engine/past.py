@@ -39,18 +39,22 @@ class Past(Protocol):
     def of_the_way_back(self) -> Past:
         """The same for the way back: what failed of it is done again."""
 
-    def outcome(self, path: str, host: str, number: int, *, final: bool) -> TaskOutcome | None:
+    def outcome(
+        self, path: str, host: str, number: int, *, guards: frozenset[Status]
+    ) -> TaskOutcome | None:
         """What a task gave on a host the `number`th time; None when it has to be done.
 
-        `final` tells that no `rescue` is around it: its failure is tried anew, unless the way
-        back had begun.
+        `guards` are the failures that a `rescue` further out takes: others are tried anew, unless
+        the way back had begun.
         """
 
-    def try_anew(self, path: str, host: str, number: int, *, final: bool) -> Mapping[int, int]:
+    def try_anew(
+        self, path: str, host: str, number: int, *, guards: frozenset[Status]
+    ) -> Mapping[int, int]:
         """Count one more try of each item of a task that failed; gives the counts by item.
 
         What went well is not tried anew, nor what a lost connection kept from being known: the
-        host tells what came of that. `final` as for `outcome`.
+        host tells what came of that. `guards` as for `outcome`.
         """
 
     def tries(self, path: str, host: str, number: int, item: int) -> int:
@@ -81,14 +85,18 @@ class NoPast:
         """There is none either."""
         return self
 
-    def outcome(self, path: str, host: str, number: int, *, final: bool) -> TaskOutcome | None:
+    def outcome(
+        self, path: str, host: str, number: int, *, guards: frozenset[Status]
+    ) -> TaskOutcome | None:
         """None: everything has to be done."""
-        del path, host, number, final
+        del path, host, number, guards
         return None
 
-    def try_anew(self, path: str, host: str, number: int, *, final: bool) -> Mapping[int, int]:
+    def try_anew(
+        self, path: str, host: str, number: int, *, guards: frozenset[Status]
+    ) -> Mapping[int, int]:
         """There is no failure."""
-        del path, host, number, final
+        del path, host, number, guards
         return {}
 
     def tries(self, path: str, host: str, number: int, item: int) -> int:
@@ -139,20 +147,24 @@ class Interruption:
         """See `Past`."""
         return replace(self, aborting=False, undoing=False)
 
-    def outcome(self, path: str, host: str, number: int, *, final: bool) -> TaskOutcome | None:
+    def outcome(
+        self, path: str, host: str, number: int, *, guards: frozenset[Status]
+    ) -> TaskOutcome | None:
         """See `Past`."""
         document = self.outcomes.get((path, host, number))
         if document is None:
             return None
         found = recalled(host, document)
         lost = found.status in {Status.FAILED, Status.UNREACHABLE} and not found.ignored
-        if lost and final and not self.undoing and not self.aborting:
+        if lost and found.status not in guards and not self.undoing and not self.aborting:
             return None
         return found
 
-    def try_anew(self, path: str, host: str, number: int, *, final: bool) -> Mapping[int, int]:
+    def try_anew(
+        self, path: str, host: str, number: int, *, guards: frozenset[Status]
+    ) -> Mapping[int, int]:
         """See `Past`."""
-        if not final or self.undoing or self.aborting:
+        if Status.FAILED in guards or self.undoing or self.aborting:
             return {}
         failed = self.failed.get((path, host, number), frozenset())
         counts = {item: self.tries(path, host, number, item) + 1 for item in sorted(failed)}

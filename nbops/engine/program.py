@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Union
 
+from nbops.base.events import Status
 from nbops.engine.scope import Scope
 from nbops.runbook.model import Block, Node, Play, Task
 
@@ -49,7 +50,7 @@ def build(nodes: Sequence[Node], scope: Scope, chosen: Chosen) -> tuple[Item, ..
             if chosen(inner):
                 found.append(Step(node, inner))
             continue
-        guarded = replace(inner, guarded=inner.guarded or bool(node.rescue))
+        guarded = replace(inner, guards=inner.guards | _rescued_by(node))
         body = Body(
             block=build(node.block, guarded, chosen),
             rescue=build(node.rescue, inner, chosen),
@@ -60,6 +61,14 @@ def build(nodes: Sequence[Node], scope: Scope, chosen: Chosen) -> tuple[Item, ..
         if not body.empty:
             found.append(body)
     return tuple(found)
+
+
+def _rescued_by(block: Block) -> frozenset[Status]:
+    """The failures that the block's own `rescue` takes."""
+    if not block.rescue:
+        return frozenset()
+    unreachable = {Status.UNREACHABLE} if block.rescue_unreachable else set()
+    return frozenset({Status.FAILED, *unreachable})
 
 
 def steps_of(items: Sequence[Item]) -> Iterator[Step]:

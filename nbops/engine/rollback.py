@@ -47,7 +47,7 @@ class Compensations:
         numbers = tuple(self._journal.note_compensation(node.path, host, {}) for host in hosts)
         self._last = max(self._last, *numbers)
         play = PlayVariables(list(batch.play.layers), dict(batch.play.magic))
-        self._noted.append(Compensation(numbers, node, _unnoticed(scope), tuple(hosts), play))
+        self._noted.append(Compensation(numbers, node, _on_the_way_back(scope), tuple(hosts), play))
 
     def seal(self, door: str) -> bool:
         """See `ActionContext.seal`. A run that goes on takes note of its steps in the same order
@@ -124,10 +124,11 @@ class Compensations:
                 raise StuckError(f"`{name}` is not undone: {batch.states.why_lost(lost)}")
 
 
-def _unnoticed(scope: Scope) -> Scope:
-    """The scope of a step without its notices: no handler runs on the way back."""
+def _on_the_way_back(scope: Scope) -> Scope:
+    """The scope of a step on the way back: no handler runs there, and no `rescue` around the
+    step takes a failure."""
     around = (
         replace(one, notify=()) if isinstance(one, Block | Task) and one.notify else one
         for one in scope.around
     )
-    return replace(scope, around=tuple(around))
+    return replace(scope, around=tuple(around), guards=frozenset())

@@ -13,6 +13,7 @@ from pathlib import Path
 from nbops.base.command import Identity
 from nbops.base.errors import (
     ActionFailed,
+    ConnectionLost,
     FenceRefused,
     HostFault,
     HostUnusable,
@@ -26,6 +27,7 @@ from nbops.base.errors import (
 from nbops.base.events import Bus, Note, RunEnded, RunStarted
 from nbops.base.retry import Stop
 from nbops.base.secret import Masker
+from nbops.engine.astray import Astray
 from nbops.engine.batch import Batch
 from nbops.engine.call import Actions, Parts
 from nbops.engine.connections import Connections
@@ -250,6 +252,7 @@ class Run:
             return 0
         if undo.any and not self.request.check:
             self._before_undoing(why)
+            self._end_astray(parts.astray, workers)
             back = replace(parts, past=self.request.past.of_the_way_back())
             try:
                 undo.run(self._undoing(back, states, undo, workers))
@@ -265,6 +268,22 @@ class Run:
         self._tell_what_serves(states, sealed=undo.sealed)
         only_unreachable = not any(counts["failed"] for counts in states.recap().values())
         return 4 if only_unreachable and not states.changed else 1
+
+    def _end_astray(self, astray: Astray, workers: ThreadPoolExecutor) -> None:
+        """End what was lost sight of, wherever it can be reached."""
+
+        def one(host: str) -> None:
+            def say(message: str) -> None:
+                self.bus(Note(level="info", message=message, host=host))
+
+            try:
+                astray.end(host, say)
+            except (HostUnusable, ConnectionLost) as error:
+                message = f"what was begun there may still be at work: {error}"
+                hint = "it is ended before anything else is done there"
+                self.bus(Note(level="warning", message=message, hint=hint, host=host))
+
+        list(workers.map(one, astray.hosts))
 
     def _stuck(self, why: str, error: StuckError) -> StuckError:
         run = self.request.run
@@ -337,6 +356,7 @@ class Run:
             seals=seals,
             masker=self.masker,
             connections=self.connections,
+            astray=Astray(self.connections, self.journal, self.stop),
             store=VariableStore(request.world, states, self.templar),
             emit=self.bus,
             stop=self.stop,

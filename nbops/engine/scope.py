@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nbops.base.errors import Place
+from nbops.base.events import Status
 from nbops.runbook.expr import Layer
 from nbops.runbook.model import Block, Common, Play, Task
 
@@ -16,14 +17,14 @@ class Scope:
     """The play and blocks around a task, the outermost first.
 
     `given` are variables that come with an include (its own `vars`, its loop's item): they
-    win over all but extra variables. `guarded` tells whether a `rescue` further out would take
-    a failure here.
+    win over all but extra variables. `guards` are the failures here that a `rescue` further out
+    would take.
     """
 
     around: tuple[Common, ...]
     given: tuple[Layer, ...] = ()
     handler: bool = False
-    guarded: bool = False
+    guards: frozenset[Status] = frozenset()
 
     def enter(self, inner: Common) -> Scope:
         """The scope within `inner`."""

@@ -128,7 +128,7 @@ class Linear:
         shared = meta is None and self._flag("run_once", calls[0])
         alone = self.parts.actions.action(task.action).spec.once
         once = shared or (meta not in _META_OF_EACH if meta else alone)
-        calls = calls[:1] if once else calls
+        calls = [_one_of(calls)] if once else calls
         acting = [call.host for call in calls]
         if task.rollback and not self.parts.check:
             self.undo.note(task, scope, acting, self.batch)
@@ -380,6 +380,11 @@ class Linear:
         if node.phase and node.phase != self.phase and not self.one_phase:
             self.phase = node.phase
             self.parts.emit(PhaseStarted(phase=node.phase))
+
+
+def _one_of(calls: Sequence[Call]) -> Call:
+    """Who does what is done once: who did it before the run was interrupted, else the first."""
+    return next((call for call in calls if call.begun), calls[0])
 
 
 def _meta_of(task: Task) -> str | None:

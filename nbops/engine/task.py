@@ -8,9 +8,9 @@ from typing import Any
 
 from nbops.actions.api import IncludeTasks
 from nbops.base.errors import ActionFailed
-from nbops.base.events import Status
+from nbops.base.events import Note, Status
 from nbops.engine import outcome as outcomes
-from nbops.engine.call import Call, StepResult
+from nbops.engine.call import Call, StepResult, task_name
 from nbops.engine.item import FAILURES, Item, ignores, told
 from nbops.engine.outcome import Included, TaskOutcome
 from nbops.engine.scope import flag
@@ -29,12 +29,13 @@ def run_task(call: Call) -> TaskOutcome:
         call.try_anew()
         kept = _done(call)
         call.keep(kept)
+    elif kept.status is Status.UNREACHABLE and call.open_on_the_way_back:
+        _note_lost(call)
     return kept
 
 
 def _done(call: Call) -> TaskOutcome:
-    variables = call.parts.store.of_task(call.host, call.scope, call.play)
-    variables = variables.with_templar(call.templar)
+    variables = _variables(call)
     started = time.monotonic()
     try:
         items = _items(call, variables)
@@ -46,6 +47,26 @@ def _done(call: Call) -> TaskOutcome:
         steps = [Item(call, variables).run()]
         return _finish(call, steps, variables, started, loop=False)
     return _finish(call, _each(call, variables, items), variables, started, loop=True)
+
+
+def _variables(call: Call) -> Variables:
+    variables = call.parts.store.of_task(call.host, call.scope, call.play)
+    return variables.with_templar(call.templar)
+
+
+def _note_lost(call: Call) -> None:
+    """Of a task whose host was lost: which jobs have to be ended before anything is undone."""
+    variables = _variables(call)
+    try:
+        items = _items(call, variables)
+        if items is None:
+            Item(call, variables).note_lost()
+        for index, item in enumerate(items or ()):
+            layer = _loop_layer(call.task, items or (), index)
+            Item(call, variables.with_layer(layer), index, item).note_lost()
+    except FAILURES as error:
+        message = f"where `{task_name(call.task)}` is still at work cannot be told: {told(error)}"
+        call.parts.emit(Note(level="warning", message=message, host=call.host))
 
 
 def _items(call: Call, variables: Variables) -> list[Any] | None:

@@ -42,25 +42,24 @@ _FIELDS = ", ".join(PastRun.__dataclass_fields__)
 
 def history(path: Path, *, cluster: str | None = None, most: int = 50) -> list[PastRun]:
     """The latest runs, newest first; of one cluster when it is named."""
+    return _runs(path, "cluster=?", (cluster,), most) if cluster else _runs(path, "1", (), most)
+
+
+def unfinished_runs(path: Path) -> list[PastRun]:
+    """The runs that did not come to their end, newest first. One that was only to say what it
+    would change (`--check`) left nothing half-way."""
+    check = "CASE WHEN json_valid(plan) THEN ifnull(json_extract(plan, '$.check'), 0) ELSE 0 END"
+    return _runs(path, f"ended_at IS NULL AND NOT {check}", (), most=100_000)
+
+
+def _runs(path: Path, where: str, values: tuple[str, ...], most: int) -> list[PastRun]:
     if not path.exists():
         return []
-    where, values = ("WHERE cluster=?", (cluster,)) if cluster else ("", ())
     # By the order in which they were begun: the clock may have been set back in between.
-    sql = f"SELECT {_FIELDS} FROM runs {where} ORDER BY rowid DESC LIMIT ?"  # noqa: S608 - fixed text
+    sql = f"SELECT {_FIELDS} FROM runs WHERE {where} ORDER BY rowid DESC LIMIT ?"  # noqa: S608 - fixed text
     with closing(open_database(path)) as database:
         database.row_factory = sqlite3.Row
         return [PastRun(**dict(row)) for row in database.execute(sql, (*values, most))]
-
-
-def unfinished_runs(path: Path, *, inventory: Path | None = None) -> list[PastRun]:
-    """The runs that did not come to their end, newest first; of one inventory when it is
-    given."""
-    named = str(inventory.absolute()) if inventory else ""
-    return [
-        one
-        for one in history(path, most=100_000)
-        if one.ended_at is None and (not named or one.inventory == named)
-    ]
 
 
 def find_run(path: Path, name: str) -> PastRun:

@@ -85,7 +85,7 @@ def _read(database: sqlite3.Connection, run: str) -> Unfinished:
         plan=plan,
         plan_hash=plan_hash,
         outcomes={(task, host, number): json.loads(text) for task, host, number, text in kept},
-        done=frozenset((task, host, number) for task, host, number, item, _ in results if item < 0),
+        done=_done(results),
         failed=_failed(results),
         open_effects=frozenset(step for (step,) in begun),
         succeeded=frozenset(step for (step,) in good),
@@ -106,6 +106,11 @@ def _damaged(path: Path, run: str, why: str) -> NbopsError:
         hint=f"what run {run} did cannot be told from it any more; `nbops lock break {run}`,"
         " then `nbops rollback` or `nbops deploy` go by what the hosts know",
     )
+
+
+def _done(results: Iterable[tuple[str, str, int, int, str]]) -> frozenset[Place]:
+    """The tasks that came to their end: without a status is one that was being tried anew."""
+    return frozenset(row[:3] for row in results if row[3] < 0 and row[4])
 
 
 def _failed(results: Iterable[tuple[str, str, int, int, str]]) -> dict[Place, frozenset[int]]:

@@ -15,6 +15,7 @@ from nbops.transport.stream import Link, Stream
 
 SHORT = 1 << 16  # bytes: up to here a file goes with the request, in one round trip
 _PIECE = 1 << 20
+_NAMED = "f-"
 IDLE = 120.0  # seconds without any progress
 
 
@@ -23,14 +24,14 @@ def name_of(content: bytes | Path) -> str:
     digest = hashlib.sha256()
     if isinstance(content, bytes):
         digest.update(content)
-        return f"f-{digest.hexdigest()}"
+        return f"{_NAMED}{digest.hexdigest()}"
     try:
         with content.open("rb") as file:
             while piece := file.read(_PIECE):
                 digest.update(piece)
     except OSError as error:
         raise ActionFailed(f"{content} cannot be read: {error.strerror}") from error
-    return f"f-{digest.hexdigest()}"
+    return f"{_NAMED}{digest.hexdigest()}"
 
 
 def stage(stream: Stream, link: Link, content: bytes | Path, identity: Identity, stop: Stop) -> str:
@@ -55,7 +56,7 @@ def stage(stream: Stream, link: Link, content: bytes | Path, identity: Identity,
         return _send(stream, name, _read(content))
     temporary = f"{path}.{new_mark()}"
     link.put(content, temporary, stop.check)
-    _place(stream, temporary, path)
+    _place(stream, temporary, path, name.removeprefix(_NAMED), _size(content))
     return path
 
 
@@ -106,10 +107,13 @@ def _send(stream: Stream, name: str, content: bytes) -> str:
     raise ActionFailed(f"a file could not be written on the host: {output.outcome(1, 0).err}")
 
 
-def _place(stream: Stream, temporary: str, path: str) -> None:
+def _place(stream: Stream, temporary: str, path: str, digest: str, size: int) -> None:
     output, mark = Output(), new_mark()
     answer = stream.ask(
-        script.place(temporary, path, mark), mark, sink=output.take, deadline=Deadline(IDLE)
+        script.place(temporary, path, digest, mark),
+        mark,
+        sink=output.take,
+        deadline=Deadline(IDLE + size / _PIECE),
     )
     if answer.words != ("ended", "0"):
         raise ActionFailed(f"{path} could not be written: {output.outcome(1, 0).err.strip()}")

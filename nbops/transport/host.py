@@ -180,14 +180,17 @@ class HostSession:
         """`attempt` again and again while connections break under it.
 
         `fresh` forgets the output of a broken attempt: the command is run again. Otherwise it
-        goes on where it stopped.
+        goes on where it stopped; the patience with the host begins anew whenever output came,
+        or the connection held for as long as that.
         """
         breaks, size, patience = 0, (0, 0), Deadline(self._patience())
         while True:
+            began = time.monotonic()
             try:
                 return attempt()
             except WireBroken as broken:
-                if output.sizes != size and not fresh:
+                held = time.monotonic() - began > patience.seconds
+                if not breaks or (not fresh and (held or output.sizes != size)):
                     breaks = 0
                     patience.renew()
                 breaks += 1

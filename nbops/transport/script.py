@@ -175,9 +175,18 @@ def where(name: str, mark: str) -> bytes:
     return f"nbops_where {mark} {quote(name)}\n".encode()
 
 
-def place(temporary: str, name: str, mark: str) -> bytes:
-    """Give a file that was sent beside it its name, in the run's folder."""
-    return f"mv -f -- {quote(temporary)} {quote(name)}; ".encode() + ending(mark)
+def place(temporary: str, name: str, digest: str, mark: str) -> bytes:
+    """Give a file that was sent beside it its name, in the run's folder, when it arrived whole:
+    with this SHA-256 digest. SFTP may be silent about a disk that was full."""
+    return (
+        f"""\
+( sum=$(sha256sum <{quote(temporary)}) || exit
+  if [ "${{sum%% *}}" = {digest} ]; then exec mv -f -- {quote(temporary)} {quote(name)}; fi
+  rm -f -- {quote(temporary)}
+  echo "what arrived is not what was sent: is the disk full, or a quota reached?" >&2; exit 1
+); """.encode()
+        + ending(mark)
+    )
 
 
 def sweep(mark: str) -> bytes:

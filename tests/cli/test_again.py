@@ -249,6 +249,24 @@ def test_a_run_that_came_to_its_end_is_not_resumed(desk: Desk) -> None:
     assert "no run from this computer was interrupted" in out
 
 
+def test_a_dry_run_that_was_killed_is_nothing_to_go_on_with(desk: Desk) -> None:
+    play = desk.folder / "play.yml"
+    play.write_text(
+        play.read_text().replace("name: slow\n", "name: slow\n      check_mode: false\n")
+    )
+    process = desk.nbops("run", "play.yml", "--check")
+    desk.wait_for("begin a", "begin b")
+    process.kill()
+    process.communicate(timeout=60)
+    code, out = ended(desk.nbops("resume", "--changed"))
+    assert code == 2
+    assert "no run from this computer was interrupted" in out
+    code, out = ended(desk.nbops("resume", "2", "--changed"))
+    assert code == 2
+    assert "only said what would change" in out
+    assert "first a" not in desk.log()
+
+
 def test_what_failed_before_a_stop_is_done_anew_and_what_went_well_is_not(desk: Desk) -> None:
     desk.killed_while_slow()
     (desk.folder / "wish").write_text("fail")

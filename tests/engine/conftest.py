@@ -158,8 +158,9 @@ def _run(tmp_path: Path, path: Path, options: dict[str, Any]) -> Played:
     masker, stop, seen = Masker(), options.pop("stop", Stop()), _Seen()
     again, fences = options.pop("again", ""), options.pop("fences", {})
     run_id = again or new_run_id()
+    aborting, wrap = options.pop("aborting", False), options.pop("wrap", lambda pool: pool)
     if again:
-        options["past"] = _past(tmp_path / "journal.db", again)
+        options["past"] = _past(tmp_path / "journal.db", again, aborting=aborting)
     journal = Journal(
         tmp_path / "journal.db",
         RunEntry(
@@ -194,7 +195,7 @@ def _run(tmp_path: Path, path: Path, options: dict[str, Any]) -> Played:
         templar=Templar((path.parent,)),
         journal=journal,
         connections=Connections(
-            Pool(run_id, stop=stop, emit=bus, fence_of=fences.get),
+            wrap(Pool(run_id, stop=stop, emit=bus, fence_of=fences.get)),
             _endpoint,
         ),
         match=lambda pattern: match_hosts(inventory, pattern),
@@ -209,7 +210,7 @@ def _run(tmp_path: Path, path: Path, options: dict[str, Any]) -> Played:
     return Played(report, seen.events, tmp_path, journal.path, run_id)
 
 
-def _past(journal: Path, run: str) -> Interruption:
+def _past(journal: Path, run: str, *, aborting: bool) -> Interruption:
     state = unfinished(journal, run)
     return Interruption(
         outcomes=state.outcomes,
@@ -220,5 +221,6 @@ def _past(journal: Path, run: str) -> Interruption:
         noted=state.noted,
         compensated=state.compensated,
         undoing=state.undoing,
+        aborting=aborting,
         retries=dict(state.retries),
     )

@@ -353,6 +353,15 @@ def test_a_host_that_comes_back_grants_the_lock_before_a_job_begins_there(
     assert folders.states()[3] == ("d", 3, "free", "L2")
 
 
+def test_hosts_that_come_back_are_granted_from_within_the_only_workers(folders: Folders) -> None:
+    folders.workers = ThreadPoolExecutor(1)
+    folders.meddle = lost("c", "d")
+    lock = taken(folders, "L1", "a", "b", "c", "d", "e")
+    folders.meddle = nothing
+    granted = folders.workers.submit(lambda: [lock.fence("c"), lock.fence("d")])
+    assert [one.number for one in granted.result(20) if one] == [1, 1]
+
+
 def test_a_host_that_comes_back_with_a_run_that_lives_is_left_alone(folders: Folders) -> None:
     folders.meddle = lost("d")
     lock = taken(folders)

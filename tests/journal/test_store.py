@@ -4,6 +4,7 @@ import sqlite3
 import stat
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from nbops.base.events import Note
 from nbops.base.ids import StepId
 from nbops.journal.read import events, find_run, history, latest_run, not_undone, unfinished_runs
 from nbops.journal.store import Journal, RunEntry
+from nbops.journal.unfinished import unfinished
 
 
 def entry(run: str = "r1", cluster: str = "c") -> RunEntry:
@@ -89,6 +91,21 @@ def test_a_clock_that_is_set_back_does_not_change_which_run_is_the_latest(
         monkeypatch.setattr(time, "time", lambda moment=moment: moment)
         Journal(path, entry(run)).close()
     assert [run.run for run in unfinished_runs(path)] == ["second", "first"]
+
+
+def test_a_dry_run_leaves_nothing_unfinished(path: Path) -> None:
+    Journal(path, entry("real")).close()
+    Journal(path, replace(entry("dry"), plan='{"check": true}')).close()
+    assert [run.run for run in unfinished_runs(path)] == ["real"]
+
+
+def test_a_task_that_was_being_tried_anew_has_not_come_to_its_end(path: Path) -> None:
+    journal = Journal(path, entry())
+    for host in ("node1", "node2"):
+        journal.result(StepId("0.1", host), 1, "failed", {})
+    journal.retried("0.1", "node1", 1, {-1: 1})
+    journal.close()
+    assert unfinished(path, "r1").done == {("0.1", "node2", 1)}
 
 
 def test_history_is_newest_first_and_knows_the_cluster(path: Path) -> None:

@@ -65,6 +65,18 @@ def test_a_job_goes_on_when_its_connection_drops_and_happens_once(
     assert any("connection lost" in message for message in told)
 
 
+def test_a_silent_job_that_takes_longer_than_the_patience_survives_drops(
+    own_server: SshServer, make_pool: MakePool, tmp_path: Path
+) -> None:
+    session = make_pool(reconnect=1.0).session(own_server.endpoint())
+    session.run(Command("true"))
+    drops = [threading.Timer(after, own_server.kill_connections) for after in (1.5, 3.0)]
+    for drop in drops:
+        drop.start()
+    assert session.run(job(f"echo begun >>{tmp_path}/effect; sleep 4")).status == 0
+    assert (tmp_path / "effect").read_text() == "begun\n"
+
+
 def test_large_output_is_exact_across_a_drop(
     own_server: SshServer, make_pool: MakePool, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ import signal
 import string
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,12 @@ from hypothesis import strategies as st
 
 from nbops.base.command import Command
 from nbops.base.errors import ActionFailed, ConnectionLost, DeadlineExceeded, Interrupted
+from nbops.base.ids import new_run_id
 from nbops.base.retry import Stop
 from nbops.base.secret import Secret
 from nbops.transport.endpoint import Endpoint
 from nbops.transport.host import HostSession
+from nbops.transport.local import LocalLink
 from nbops.transport.pool import Pool
 from tests.transport.conftest import LOCAL, MakePool, a_nap, alive
 
@@ -256,6 +259,37 @@ def test_a_staged_file_comes_back(session: HostSession, tmp_path: Path, size: in
     assert session.fetch(path) == content
     mode = session.run(Command('stat -c %a -- "$P" "${P%/*}"', env={"P": path})).out
     assert mode.split() == ["600", "700"]
+
+
+class _FullDisk(LocalLink):
+    """A host on which the end of a file is lost without a word."""
+
+    def put(self, source: Path | bytes, target: str, wait: Callable[[], None]) -> None:
+        """See `Link`."""
+        assert isinstance(source, bytes)
+        super().put(source[:-1], target, wait)
+
+
+def test_a_file_that_did_not_arrive_whole_is_an_error_and_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    links: list[LocalLink] = [_FullDisk(), LocalLink()]
+    session = HostSession(
+        "here",
+        new_run_id(),
+        lambda: links.pop(0),
+        stop=Stop(),
+        emit=lambda _event: None,
+        fence=lambda: None,
+    )
+    content = b"x" * 200_000
+    with pytest.raises(ActionFailed, match="is the disk full"):
+        session.stage(content)
+    assert not list(tmp_path.rglob("f-*"))
+    session.close()
+    assert Path(session.stage(content)).read_bytes() == content
+    session.close(sweep=True)
 
 
 def test_the_same_content_is_staged_once(session: HostSession, tmp_path: Path) -> None:
