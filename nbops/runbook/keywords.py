@@ -103,7 +103,8 @@ _TABLE = (
         "rescue_unreachable",
         _B,
         Kind.LITERAL_BOOL,
-        "A host that cannot be reached any more is rescued like a failed one.",
+        "A host that cannot be reached any more is rescued like a failed one. What the lost task"
+        " may still do there is ended before the next one begins.",
         ours=True,
     ),
     Keyword(
