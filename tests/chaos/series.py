@@ -65,6 +65,13 @@ class Tally:
         else:
             self._count(point, new)
 
+    def leave_out(self, passed: set[str]) -> None:
+        """Take none of those that passed meanwhile, in another series with the same file."""
+        gone = [one for one in self.points if _key(self.name, one) in passed]
+        for one in gone:
+            self.met[one.how].append(one.at)
+        self.points = [one for one in self.points if one not in gone]
+
     def _count(self, point: Point, new: list[str]) -> None:
         reached = {one for one in self.points if one.how == point.how and one.at in new}
         self.points = [one for one in self.points if one not in reached]
@@ -127,6 +134,8 @@ def take(
     `choose` says whose turn it is. Raises AssertionError when something was wrong."""
     end = time.monotonic() + 60 * float(os.environ.get("CHAOS_MINUTES") or "inf")
     while time.monotonic() < end:
+        for one in tallies:
+            one.leave_out(_passed())
         open_ones = [one for one in tallies if one.points]
         if not open_ones:
             break
