@@ -39,6 +39,10 @@ class Past(Protocol):
     def of_the_way_back(self) -> Past:
         """The same for the way back: what failed of it is done again."""
 
+    def in_hindsight(self) -> Past:
+        """The same for what was undone before the run was interrupted: nothing of it is done
+        again, and what it gave is known."""
+
     def outcome(
         self, path: str, host: str, number: int, *, guards: frozenset[Status]
     ) -> TaskOutcome | None:
@@ -119,6 +123,10 @@ class NoPast:
         del path, host
         return []
 
+    def in_hindsight(self) -> NoPast:
+        """There is nothing to look back at."""
+        return self
+
     def undone(self, number: int) -> bool:
         """Nothing was."""
         del number
@@ -141,11 +149,16 @@ class Interruption:
     undoing: bool = False
     sealed: frozenset[Seal] = frozenset()
     aborting: bool = False
+    hindsight: bool = False
     retries: dict[tuple[str, str, int, int], int] = field(default_factory=dict)
 
     def of_the_way_back(self) -> Interruption:
         """See `Past`."""
         return replace(self, aborting=False, undoing=False)
+
+    def in_hindsight(self) -> Interruption:
+        """See `Past`."""
+        return replace(self, hindsight=True)
 
     def outcome(
         self, path: str, host: str, number: int, *, guards: frozenset[Status]
@@ -153,10 +166,11 @@ class Interruption:
         """See `Past`."""
         document = self.outcomes.get((path, host, number))
         if document is None:
-            return None
+            nothing = {"changed": False, "skipped": True}
+            return TaskOutcome(host, Status.SKIPPED, nothing) if self.hindsight else None
         found = recalled(host, document)
         lost = found.status in {Status.FAILED, Status.UNREACHABLE} and not found.ignored
-        if lost and found.status not in guards and not self.undoing and not self.aborting:
+        if lost and found.status not in guards and not self._settled:
             return None
         return found
 
@@ -164,12 +178,17 @@ class Interruption:
         self, path: str, host: str, number: int, *, guards: frozenset[Status]
     ) -> Mapping[int, int]:
         """See `Past`."""
-        if Status.FAILED in guards or self.undoing or self.aborting:
+        if Status.FAILED in guards or self._settled:
             return {}
         failed = self.failed.get((path, host, number), frozenset())
         counts = {item: self.tries(path, host, number, item) + 1 for item in sorted(failed)}
         self.retries.update({(path, host, number, item): n for item, n in counts.items()})
         return counts
+
+    @property
+    def _settled(self) -> bool:
+        """Whether failures stay what they are."""
+        return self.undoing or self.aborting or self.hindsight
 
     def tries(self, path: str, host: str, number: int, item: int) -> int:
         """See `Past`."""

@@ -89,7 +89,8 @@ class Compensations:
         return self._last >= self._past.noted
 
     def run(self, linear: Linear) -> None:
-        """Undo everything, the last first.
+        """Undo everything, the last first. What was undone before the run was interrupted is
+        not done again, but what it gave is known to what follows.
 
         Raises StuckError at the first compensation that fails: what was begun before it may
         only be undone after it (nobody is let in to a database that is not restored).
@@ -98,12 +99,13 @@ class Compensations:
         self._journal.mark("undoing")
         self._emit(PhaseStarted(phase=PHASE))
         for one in reversed(self._open):
-            if all(self._past.undone(number) for number in one.numbers):
-                continue
+            done = all(self._past.undone(number) for number in one.numbers)
+            past = linear.parts.past
             name = str(one.node.name or one.node.path)
             batch = Batch(one.hosts, linear.batch.states, one.play)
             walker = replace(
                 linear,
+                parts=replace(linear.parts, past=past.in_hindsight() if done else past),
                 batch=batch,
                 phase=PHASE,
                 one_phase=True,
@@ -116,6 +118,8 @@ class Compensations:
                 raise
             except NbopsError as error:
                 raise StuckError(f"`{name}` is not undone: {error}") from error
+            if done:
+                continue
             for number, host in zip(one.numbers, one.hosts, strict=True):
                 if host not in batch.lost:
                     self._journal.compensated(number)

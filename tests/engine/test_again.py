@@ -93,3 +93,35 @@ def test_a_host_that_no_rescue_was_for_is_tried_anew(play: Play, tmp_path: Path)
     again = play(text, again=played.run, on_failure=OnFailure.STOP)
     assert ("one", "gone") in again.order()
     assert ("one", "a") not in again.order()
+
+
+def test_what_undid_a_step_tells_what_follows_also_after_an_interruption(
+    play: Play, tmp_path: Path
+) -> None:
+    text = """
+    - hosts: a:b
+      gather_facts: false
+      any_errors_fatal: true
+      tasks:
+        - name: one
+          command: "true"
+          rollback:
+            - name: use
+              shell: |
+                echo {{ said | default('nothing') }} >>{{ work }}/used
+                [ -e {{ work }}/mended ]
+        - name: two
+          command: "true"
+          rollback:
+            - {name: count, shell: "echo {{ inventory_hostname }} >>{{ work }}/counted"}
+            - {name: say, set_fact: {said: hello}}
+        - {name: three, command: "false"}
+    """
+    played = play(text)
+    assert played.code == 6
+    (tmp_path / "mended").touch()
+    again = play(text, again=played.run)
+    assert again.code == 3
+    assert lines(tmp_path / "used") == ["hello"] * 4
+    assert sorted(lines(tmp_path / "counted")) == ["a", "b"]
+    assert ("count", "a") not in again.order()

@@ -63,6 +63,19 @@ def test_plugins_come_back_and_what_users_uploaded_since_stays(storage: Path) ->
     assert (storage / "picture.png").read_text() == "changed"
 
 
+@pytest.mark.parametrize("linked", ["storage", "plugins"])
+def test_what_a_link_leads_to_is_kept(storage: Path, linked: str) -> None:
+    folder = storage if linked == "storage" else storage / "plugins"
+    folder.rename(storage.parent / "mount")
+    folder.symlink_to(storage.parent / "mount")
+    (storage / "plugins" / "shop" / "link").symlink_to("./index.js")
+    archive = kept(storage, storage if linked == "storage" else folder)
+    (storage / "plugins" / "shop" / "index.js").write_text("new")
+    assert put_back(storage, archive).returncode == 0
+    assert (storage / "plugins" / "shop" / "index.js").read_text() == "old"
+    assert (storage / "plugins" / "shop" / "link").readlink() == Path("./index.js")
+
+
 def test_plugins_that_were_replaced_come_back_however_far_it_had_come(storage: Path) -> None:
     plugins, replaced = storage / "plugins", storage / "plugins-replaced"
     archive = kept(storage, storage)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from nbops.base.secret import Secret
 from nbops.nocobase.cluster import cluster_of
+from nbops.nocobase.databases.here import in_use
 from nbops.nocobase.plans import plans_in
 from nbops.nocobase.releases import Release, way_back
-from nbops.nocobase.steps.release import SWITCHED, coming
+from nbops.nocobase.steps.release import SWITCHED, coming, moved_release
 
 Variables = Callable[..., Mapping[str, Any]]
 MARIADB = {
@@ -63,6 +67,30 @@ def test_a_release_that_is_moved_twice_names_the_last_database(variables: Variab
     third = coming(cluster_of(again), again, "")
     (plan,) = plans_in(third, "node1", third.database)[1]
     assert "\nDB_DATABASE=nocobase_newer\n" in plan.environment.reveal()
+
+
+def test_after_the_way_back_the_present_release_names_the_database_that_was_restored(
+    variables: Variables,
+) -> None:
+    before = replace(first(variables), number=4, parent=3, backup="b")
+    there = aimed(variables, before, nocobase_database="nocobase_new")
+    moved = moved_release(cluster_of(there), there)
+    assert moved is not None
+    assert (moved.number, moved.parent, moved.backup) == (5, 3, "b")
+    assert (moved.version, moved.database, moved.phase) == (before.version, "nocobase_new", "")
+    assert moved.run == "20270101T000000Z-ffffff"
+    (plan,) = plans_in(moved, "node1", "nocobase_new")[1]
+    assert "\nDB_DATABASE=nocobase_new\n" in plan.environment.reveal()
+    later = variables(facts={"node1": {"nocobase_release": moved.facts()}}, database=MARIADB)
+    assert in_use(cluster_of(later)) == "nocobase_new"
+
+
+@pytest.mark.parametrize("told", [{}, {"nocobase_database": "nocobase"}])
+def test_a_way_back_that_restored_none_or_in_its_place_records_nothing(
+    variables: Variables, told: Mapping[str, Any]
+) -> None:
+    there = aimed(variables, first(variables), **told)
+    assert moved_release(cluster_of(there), there) is None
 
 
 def test_changed_plugins_are_a_release_with_the_backup_of_before(variables: Variables) -> None:

@@ -210,9 +210,13 @@ def _with_applications(here: DatabaseHere, server: Server, inside: Inside) -> Se
 
 def asked(here: DatabaseHere, ctx: Asks, script: str, read: Callable[[str], T]) -> T:
     """What a script that changes nothing tells. Raises ActionFailed when it fails."""
-    outcome = ctx.probe(script)
+    return answer_of(here, ctx.host, ctx.probe(script), read)
+
+
+def answer_of(here: DatabaseHere, host: str, outcome: Outcome, read: Callable[[str], T]) -> T:
+    """What such a script told on a host. Raises ActionFailed when it failed."""
     if not outcome.ok:
-        raise failed(f"cannot ask the database {here.name} from {ctx.host}", outcome)
+        raise failed(f"cannot ask the database {here.name} from {host}", outcome)
     try:
         return read(outcome.out)
     except (KeyError, ValueError, IndexError) as error:

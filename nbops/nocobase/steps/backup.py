@@ -10,7 +10,7 @@ from pydantic import Field
 
 from nbops.actions.api import ActionContext, Result
 from nbops.base.command import LONG_DEADLINE, Effect, quote
-from nbops.base.errors import ActionFailed, Problem
+from nbops.base.errors import ActionFailed, DeadlineExceeded, Problem
 from nbops.nocobase import releases
 from nbops.nocobase.backups import (
     PARTIAL,
@@ -26,6 +26,7 @@ from nbops.nocobase.databases.copies import Application, Restore, beside, marked
 from nbops.nocobase.databases.here import (
     DatabaseHere,
     Seen,
+    answer_of,
     asked,
     database_here,
     failed,
@@ -210,7 +211,7 @@ def _trial(here: DatabaseHere, part: Part, folder: str, ctx: ActionContext) -> N
         if not tried.ok:
             raise failed(f"the backup of {part.database} cannot be restored", tried)
         check_count(here, trial, part, ctx)
-    except ActionFailed as error:
+    except (ActionFailed, DeadlineExceeded) as error:
         problems = error.problems
     if not ctx.act(here.copies.drop_script(here.access, trial)).ok:
         problems = (*problems, left_over(trial))
@@ -227,11 +228,13 @@ def left_over(database: str) -> Problem:
 
 
 def check_count(here: DatabaseHere, database: str, part: Part, ctx: ActionContext) -> int:
-    """The rows of a restored database.
+    """The rows of a restored database: each is counted, which takes a while in a large one.
 
     Raises ActionFailed when it has another number of tables than the dump.
     """
-    tables, found = asked(here, ctx, here.copies.count_script(here.access, database), read_counts)
+    script = here.copies.count_script(here.access, database)
+    counted = ctx.probe(script, deadline=LONG_DEADLINE)
+    tables, found = answer_of(here, ctx.host, counted, read_counts)
     if tables != part.tables:
         raise ActionFailed(
             f"the restored {part.database} has {tables} tables, its backup has {part.tables}"

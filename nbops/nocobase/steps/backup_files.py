@@ -143,7 +143,7 @@ def _look(shelf: Shelf, wanted: Sequence[str], ctx: ActionContext) -> tuple[int,
     """
     names = " ".join(map(quote, wanted))
     outcome = ctx.probe(
-        f"cd / && du -skc -- {names} 2>/dev/null | awk 'END {{ print \"size\", $1 }}'\n"
+        f"cd / && du -skcD -- {names} 2>/dev/null | awk 'END {{ print \"size\", $1 }}'\n"
         + room_script(quote(shelf.folder))
         + packer_script(),
         deadline=LONG_DEADLINE,
@@ -179,6 +179,7 @@ def archive_script(folder: str, file: str, wanted: Sequence[str], packer: str) -
     failed = quote(f"{path}.failed")
     command = (
         f"{{ tar -C / --create --warning=no-file-changed --warning=no-file-ignored"
+        f" --transform='s,/\\.\\(/\\|$\\),\\1,rSh'"
         f' "$@"; [ "$?" -le 1 ] || : > {failed}; }}'
         f" | {pack(packer)} > {quote(path)} && [ ! -e {failed} ]"
     )
@@ -194,6 +195,7 @@ done
 rm -f {quote(path)} {failed}
 set --
 for one in {" ".join(map(quote, wanted))}; do
+    if [ -d "/$one" ]; then one=$one/.; fi  # what a link leads to, not the link
     if [ -e "/$one" ]; then set -- "$@" "$one"; fi
 done
 if [ "$#" = 0 ]; then set -- --files-from=/dev/null; fi
@@ -230,7 +232,7 @@ class Prune:
         cluster = cluster_of(ctx.vars)
         shelf = shelf_of(cluster)
         keep = int(cluster.part("backup").get("keep") or 7)
-        protected = {*args.protect, *_needed(cluster)}
+        protected = {*args.protect, *needed(cluster)}
         old = superfluous(manifests_on(shelf, ctx), keep, protected)
         if old and not ctx.check:
             lines = [
@@ -245,11 +247,25 @@ class Prune:
         return Result(changed=bool(old), values={"removed": old})
 
 
-def _needed(cluster: Cluster) -> set[str]:
-    """The backups to which the releases that hosts told of would go back."""
+def needed(cluster: Cluster) -> set[str]:
+    """The backups that a rollback would restore, from the present release and from what is on
+    its way: the first one on the line of parents."""
+    told = [
+        facts
+        for host in cluster.members
+        for facts in (
+            cluster.fact(host, "nocobase_release"),
+            *(cluster.fact(host, "nocobase_releases") or ()),
+        )
+        if facts
+    ]
+    by_number = {int(one["number"]): one for one in told}
+    coming = [cluster.fact(host, "nocobase_pending") for host in cluster.members]
     found: set[str] = set()
-    for host in cluster.members:
-        backup = (cluster.fact(host, "nocobase_release") or {}).get("backup")
-        if backup:
-            found.add(str(backup["name"] if isinstance(backup, dict) else backup))
+    for begin in (releases.newest(told), *coming):
+        one = begin
+        while one and not one.get("backup"):
+            one = by_number.get(int(one["parent"])) if one.get("parent") else None
+        if one:
+            found.add(str(one["backup"]))
     return found

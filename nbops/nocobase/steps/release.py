@@ -44,7 +44,8 @@ class ReleaseArgs(Args):
             " back; `match` them with the inventory over all hosts, which refuses another version;"
             " `newer` refuses all but a later version, and ends the run when it is there already;"
             " `back` finds where a rollback goes; `pending` writes what is on its way; `present`"
-            " writes what is deployed now; `dropped` removes what was on its way."
+            " writes what is deployed now; `dropped` removes what was on its way, and writes down"
+            " the database that serves since where that is another one."
         )
     )
     phase: Literal["maintenance", "upgrade"] = Field(
@@ -151,6 +152,10 @@ def _write(cluster: Cluster, ctx: ActionContext, record: Release, name: int | st
 
 
 def _drop(cluster: Cluster, ctx: ActionContext) -> Result:
+    moved = moved_release(cluster, ctx.vars)
+    if moved is not None:
+        result = _write(cluster, ctx, moved, moved.number)
+        return replace(result, facts={ON_ITS_WAY: None})
     path = quote(releases.path(cluster.name, PENDING))
     there = ctx.probe(f"[ ! -e {path} ]")
     if not there.ok and not ctx.check:
@@ -158,6 +163,21 @@ def _drop(cluster: Cluster, ctx: ActionContext) -> Result:
         if not outcome.ok:
             raise ActionFailed(f"cannot remove {path} on {ctx.host}: {outcome.err.strip()}")
     return Result(changed=not there.ok, facts={ON_ITS_WAY: None})
+
+
+def moved_release(cluster: Cluster, variables: Mapping[str, Any]) -> Release | None:
+    """The present release under a new number, when a restore on the way back gave it another
+    database than it is recorded with (a server that renames none); else None."""
+    last, database = known(cluster), in_use(cluster)
+    if last is None or database == in_use(cluster, told_now=False):
+        return None
+    return replace(
+        in_database(recorded(cluster, int(last["number"])), database),
+        number=int(last["number"]) + 1,
+        who=str(variables.get("nbops_operator", "")),
+        when=releases.moment(str(variables.get("nbops_run", ""))),
+        run=str(variables.get("nbops_run", "")),
+    )
 
 
 def known(cluster: Cluster) -> Mapping[str, Any] | None:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from nbops.actions.api import ActionContext, Result
 from nbops.base.command import LONG_DEADLINE, Outcome, quote
-from nbops.base.errors import ActionFailed, RefusedError
+from nbops.base.errors import ActionFailed, DeadlineExceeded, RefusedError
 from nbops.nocobase.backups import Manifest, Part, is_name, room_for_restore
 from nbops.nocobase.cluster import cluster_of
 from nbops.nocobase.databases.copies import (
@@ -215,7 +215,7 @@ def _restore(
         noted = ctx.act(copies.note_script(access, swap.new, mark_of(manifest, swap, run)))
         if not noted.ok:
             raise failed(f"cannot note on {swap.new} that it is whole", noted)
-    except ActionFailed as error:
+    except (ActionFailed, DeadlineExceeded) as error:
         gone = ctx.act(copies.drop_script(access, swap.new))
         if not gone.ok:
             raise ActionFailed.of((*error.problems, left_over(swap.new))) from error
