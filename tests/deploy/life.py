@@ -71,12 +71,12 @@ class Life:
         assert self.reached == after, f"not reached: {after}"
         self.reached = point
 
-    def run(self, command: str, *words: str) -> str:
-        """What a command on this inventory says. Raises when it does not end well."""
+    def run(self, command: str, *words: str, code: int = 0) -> str:
+        """What a command on this inventory says. Raises when it ends with another exit code."""
         done = self.cluster.nbops(
             command, str(self.cluster.inventory), *words, *self.options, "--plain"
         )
-        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+        assert done.returncode == code, done.stdout[-6000:] + done.stderr[-2000:]
         assert self.cluster.password() not in done.stdout + done.stderr
         return done.stdout
 
