@@ -27,7 +27,6 @@ def test_a_database_that_is_already_there_is_backed_up_and_restored(bench: Bench
     bench.fresh()
     bench.sql("", f"DROP DATABASE {bench.quoted('nocobase')}")
     bench.run({"database_create": None})
-    bench.sql("", _RIGHTS[bench.kind].format(node=node))
     if bench.kind == "postgres":
         line = f"host all nocobase {node}/32 scram-sha-256"
         machines.on("db", f"echo '{line}' >> /etc/postgresql/17/main/pg_hba.conf")
@@ -38,6 +37,9 @@ def test_a_database_that_is_already_there_is_backed_up_and_restored(bench: Bench
     settings["backup"] = {"dir": f"/var/backups/far-{bench.kind}", "verify": "restore"}
     far = Bench(machines, bench.kind, bench.inventory.with_name("far.yml"), "node1")
     far.inventory.write_text(yaml.safe_dump(data))
+    assert "may not create databases" in far.tried({"database_check": None}).stdout
+    bench.sql("", _RIGHTS[bench.kind].format(node=node))
+    far.run({"database_check": None})
     password = (machines.inventory.parent / "secrets" / "db_password").read_text().strip()
     login = {
         "postgres": f"PGPASSWORD={shlex.quote(password)} psql -XqtA -U nocobase -h {db} -d ",

@@ -109,7 +109,7 @@ def test_postgresqls_server_is_read() -> None:
         f"database\tnocobase\t7602703\tann\t{marked(run=RUN)}\nfree\t2048\n"
     )
     server = PostgresqlCopies().read_server(answer)
-    assert (server.version, server.tool, server.free, server.creates) == (17, 17, 2048, True)
+    assert (server.version, server.tool, server.free, server.creates) == (17, 17, 2048, ("%",))
     assert server.databases == {"nocobase": Held("nocobase", 7602703, "ann", {"run": RUN})}
 
 
@@ -119,6 +119,23 @@ def test_mariadbs_server_is_read() -> None:
     assert (server.version, server.packer, server.free) == (11, "zstd", None)
     assert server.databases == {"noco": Held("noco", 5)}
     assert MariadbCopies().ending(server) == "sql.zst"
+
+
+@pytest.mark.parametrize(
+    ("rights", "may"),
+    [
+        ("", True),  # the superuser's own socket is not asked
+        ("asked\trights\n", False),
+        ("asked\trights\ncreates\tnoco\n", False),
+        ("asked\trights\ncreates\tnoco\\_new\\_%\n", True),
+        ("asked\trights\ncreates\tnoco%\n", True),
+        ("asked\trights\ncreates\tnoco\\%\n", False),
+        ("asked\trights\ncreates\t%\n", True),
+    ],
+)
+def test_what_a_user_of_mariadb_may_make_is_known_before_it_is_made(rights: str, may: bool) -> None:
+    answer = f"tool\tmariadb-dump\nversion\t11.8.3-MariaDB\ndatabase\tnoco\t5\t\n{rights}"
+    assert MariadbCopies().read_server(answer).may_create("noco_new_20261123084733_1a2b3c") is may
 
 
 def test_mysql_has_programs_of_its_own_and_keeps_no_notes() -> None:

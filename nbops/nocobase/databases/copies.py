@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -61,14 +62,26 @@ class Held:
 @dataclass(frozen=True)
 class Server:
     """A server as it was seen. `free` is the room in MiB where its data is; None when that
-    cannot be seen from the host of the tools. `packer` packs what the tools do not."""
+    cannot be seen from the host of the tools. `packer` packs what the tools do not. `creates`
+    are patterns of LIKE for the databases that the user may make."""
 
     version: int
     tool: int
     databases: Mapping[str, Held]
     free: int | None = None
     packer: str = "gzip"
-    creates: bool = True
+    creates: Sequence[str] = ("%",)
+
+    def may_create(self, name: str) -> bool:
+        """Whether the user may make a database of this name."""
+        return any(_like(one).fullmatch(name) for one in self.creates)
+
+
+def _like(pattern: str) -> re.Pattern[str]:
+    """A pattern of LIKE as a regular expression."""
+    parts = re.findall(r"\\.|.", pattern, re.DOTALL)
+    jokers = {"%": ".*", "_": "."}
+    return re.compile("".join(jokers.get(one) or re.escape(one[-1]) for one in parts), re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +140,9 @@ class Copies(Protocol):
 
     def read_server(self, output: str) -> Server:
         """The answer of `server_script`."""
+
+    def right_to_create(self, user: str, name: str) -> str:
+        """What the server's superuser says so that the user may make databases beside `name`."""
 
     def inside_script(self, access: Access, database: str, layout: Layout) -> str:
         """Looks into a database of the app."""

@@ -38,6 +38,17 @@ _OPTIONS = (
     "--single-transaction --quick --skip-lock-tables --routines --triggers --events --hex-blob"
     " --no-tablespaces --default-character-set=utf8mb4 --max-allowed-packet=1G"
 )
+# The grantee as these tables write it: 'user'@'host'.
+_ME = """\
+concat(char(39), left(current_user(), char_length(current_user())
+                      - char_length(substring_index(current_user(), '@', -1)) - 1),
+       char(39), '@', char(39), substring_index(current_user(), '@', -1), char(39))"""
+_RIGHTS = f"""\
+SELECT 'creates', '%' FROM information_schema.USER_PRIVILEGES
+ WHERE PRIVILEGE_TYPE = 'CREATE' AND GRANTEE = {_ME};
+SELECT 'creates', TABLE_SCHEMA FROM information_schema.SCHEMA_PRIVILEGES
+ WHERE PRIVILEGE_TYPE = 'CREATE' AND GRANTEE = {_ME};
+"""  # noqa: S608
 
 
 class MariadbCopies:
@@ -92,7 +103,17 @@ SELECT 'database', SCHEMA_NAME, coalesce(size, 0), {comment} FROM information_sc
         return f"""\
 printf 'tool\\t%s\\n' "$({self._dumper} --version)"
 {packer_script()}{fed(sql, self._sql(access))} || exit
-{room}"""
+{self._rights(access) if access.host else ""}{room}"""
+
+    def _rights(self, access: Access) -> str:
+        """What the user may make. A right that comes with a role cannot be seen: whoever has
+        one, or a server that knows none to ask for, counts as free to."""
+        roles = "SELECT 'creates', '%' FROM information_schema.APPLICABLE_ROLES LIMIT 1;"
+        return f"""\
+printf 'asked\\trights\\n'
+{fed(_RIGHTS, self._sql(access))} || exit
+{{ {fed(roles, self._sql(access))}; }} 2>/dev/null || printf 'creates\\t%%\\n'
+"""
 
     def read_server(self, output: str) -> Server:
         """The answer of `server_script`. A dumper of any version reads every server."""
@@ -110,7 +131,14 @@ printf 'tool\\t%s\\n' "$({self._dumper} --version)"
             databases={one.name: one for one in held},
             free=int(named["free"]) if "free" in named else None,
             packer=named.get("packer", "gzip"),
+            creates=tuple(row[1] for row in found if row[0] == "creates")
+            if "asked" in named
+            else ("%",),
         )
+
+    def right_to_create(self, user: str, name: str) -> str:
+        """For what is named like it only."""
+        return f"GRANT ALL ON `{pattern(name)}%`.* TO {user}@<its host>"
 
     def inside_script(self, access: Access, database: str, layout: Layout) -> str:
         """Tables that are not there are an empty answer. Tables of the engines CONNECT,

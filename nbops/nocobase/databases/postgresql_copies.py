@@ -72,8 +72,12 @@ printf 'tool\\t%s\\n' "$({_tool(access, "pg_dump")} --version)"
             tool=int(tool.partition(".")[0]),
             databases={one.name: one for one in held},
             free=int(named["free"]) if "free" in named else None,
-            creates=named["creates"] == "t",
+            creates=("%",) if named["creates"] == "t" else (),
         )
+
+    def right_to_create(self, user: str, _name: str) -> str:
+        """The right is the role's, whatever the database is called."""
+        return f"ALTER ROLE {user} CREATEDB"
 
     def inside_script(self, access: Access, database: str, layout: Layout) -> str:
         """Every table is looked for first: a database that is new has none of them."""

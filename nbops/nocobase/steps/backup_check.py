@@ -13,7 +13,7 @@ from nbops.nocobase.databases.copies import rows
 from nbops.nocobase.databases.here import DatabaseHere, Seen, asked, database_here, look, ready
 from nbops.nocobase.databases.watched import room_script
 from nbops.nocobase.shelf import manifests_on
-from nbops.nocobase.steps.restore import foreign_tables
+from nbops.nocobase.steps.restore import foreign_tables, missing_right
 from nbops.runbook.spec import ActionSpec, NoArgs
 
 
@@ -81,11 +81,12 @@ def _foreign(here: DatabaseHere, seen: Seen, ctx: ActionContext) -> list[str]:
 
 
 def _rights(here: DatabaseHere, seen: Seen, _ctx: ActionContext) -> list[str]:
-    if seen.server.creates:
+    right = missing_right(here, seen)
+    if not right:
         return []
     return [
         f"the user {here.owner} may not create databases, which a rollback must: as the server's"
-        f" superuser `ALTER ROLE {here.owner} CREATEDB`"
+        f" superuser say {right}"
     ]
 
 

@@ -157,10 +157,11 @@ def check_possible(here: DatabaseHere, seen: Seen, manifest: Manifest, ctx: Acti
             f"the database has tables that are kept on other servers: {', '.join(foreign)}",
             hint="a restore would not bring back what is in them: do it by hand",
         )
-    if not seen.server.creates:
+    right = missing_right(here, seen)
+    if right:
         raise ActionFailed(
             f"the user {here.owner} may not create databases on {here.access.host}",
-            hint=f"as its superuser: `ALTER ROLE {here.owner} CREATEDB`",
+            hint=f"as its superuser: {right}",
         )
     least = room_for_restore(sum(part.held for part in manifest.parts))
     if seen.server.free is not None and seen.server.free < least:
@@ -179,6 +180,13 @@ def check_possible(here: DatabaseHere, seen: Seen, manifest: Manifest, ctx: Acti
             f"the backup {manifest.name} is not what it was when it was made: {_said(checked)}",
             hint="take another backup (`nbops backups`)",
         )
+
+
+def missing_right(here: DatabaseHere, seen: Seen) -> str:
+    """What gives the user the right to make what a restore makes; empty when it has it."""
+    if seen.server.may_create(beside(here.origin, "new", _SOME_RUN)):
+        return ""
+    return here.copies.right_to_create(here.owner, here.origin)
 
 
 def foreign_tables(here: DatabaseHere, seen: Seen, ctx: ActionContext) -> list[str]:
@@ -224,6 +232,7 @@ def _restore(
 
 
 _JOBS = 4
+_SOME_RUN = "20261123T084733Z-1a2b3c"
 
 
 def _likeness(here: DatabaseHere, swap: Swap, ctx: ActionContext) -> list[str]:
