@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 
+from nbops.base.errors import RefusedError
 from nbops.base.secret import Secret
 from nbops.nocobase.cluster import cluster_of
+from nbops.nocobase.databases.copies import beside, is_restored
 from nbops.nocobase.databases.here import in_use
 from nbops.nocobase.plans import plans_in
 from nbops.nocobase.releases import Release, way_back
-from nbops.nocobase.steps.release import SWITCHED, coming, moved_release
+from nbops.nocobase.steps.release import SWITCHED, coming, match_database, moved_release
 
 Variables = Callable[..., Mapping[str, Any]]
+RUN = "20261123T084733Z-1a2b3c"
 MARIADB = {
     "kind": "mariadb",
     "managed": True,
@@ -104,3 +107,25 @@ def test_changed_plugins_are_a_release_with_the_backup_of_before(variables: Vari
     assert after.nodes == before.nodes
     way = way_back([before.facts(), after.facts()], after.facts(), None)
     assert (way.target["number"], way.backup) == (1, made["name"])
+
+
+@pytest.mark.parametrize("used", ["", "nocobase", beside("nocobase", "new", RUN)])
+def test_the_database_of_the_inventory_or_one_restored_beside_it_is_deployed(
+    variables: Variables, used: str
+) -> None:
+    facts = {"node1": {"nocobase_database": used}}
+    match_database(cluster_of(variables(facts=facts, database=MARIADB)))
+
+
+@pytest.mark.parametrize("used", ["shop", "nocobase_2", beside("shop", "new", RUN)])
+def test_another_database_than_the_one_in_use_is_refused(variables: Variables, used: str) -> None:
+    facts = {"node1": {"nocobase_database": used}}
+    with pytest.raises(RefusedError, match=f"but demo uses {used}"):
+        match_database(cluster_of(variables(facts=facts, database=MARIADB)))
+
+
+@pytest.mark.parametrize("name", ["shop", "my_new_1", "x" * 60])
+def test_what_a_restore_made_is_known_by_its_name(name: str) -> None:
+    assert is_restored(beside(name, "new", RUN), name)
+    assert not is_restored(beside(name, "kept", RUN), name)
+    assert not is_restored(beside(name, "new", RUN), f"{name[1:]}y")

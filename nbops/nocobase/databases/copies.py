@@ -227,6 +227,14 @@ def beside(database: str, what: str, run: str) -> str:
     return f"{database[: _LONGEST - len(end) - 9]}_{short}{end}"
 
 
+def is_restored(database: str, name: str) -> bool:
+    """Whether a database is one that a restore made beside another one of this name."""
+    found = re.fullmatch(r".*_new_(\d+)(?:_([^_]+))?", database)
+    return found is not None and database == beside(
+        name, "new", "-".join(filter(None, found.groups()))
+    )
+
+
 def rows(output: str) -> list[list[str]]:
     """Lines with tabs, as the tools print them."""
     return [line.split("\t") for line in output.splitlines()]

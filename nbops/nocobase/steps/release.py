@@ -14,6 +14,7 @@ from nbops.base.errors import ActionFailed, Place, RefusedError
 from nbops.base.secret import Secret
 from nbops.nocobase import releases
 from nbops.nocobase.cluster import Cluster, cluster_of
+from nbops.nocobase.databases.copies import is_restored
 from nbops.nocobase.databases.here import in_use
 from nbops.nocobase.files import Wanted, put_script, stage
 from nbops.nocobase.keys import RELEASE_KEYS, match_keys, release_marks
@@ -129,6 +130,7 @@ def _match(cluster: Cluster, ctx: ActionContext) -> Result:
     none_pending(cluster)
     present = match(cluster, place_of_version(ctx.vars))
     match_keys(cluster, present)
+    match_database(cluster)
     _same_key(cluster, ctx)
     return _result(present)
 
@@ -225,6 +227,17 @@ def match(cluster: Cluster, place: Place | None = None) -> Mapping[str, Any] | N
             f" for a deploy say `version: {last['version']}`",
         )
     return last
+
+
+def match_database(cluster: Cluster) -> None:
+    """Raises RefusedError when the inventory names another database than the one in use, which
+    a deploy does not exchange."""
+    name, database = str(cluster.part("database")["name"]), in_use(cluster)
+    if database != name and not is_restored(database, name):
+        raise RefusedError(
+            f"the inventory says `database.name: {name}`, but {cluster.name} uses {database}",
+            hint="put it back: a deployed cluster keeps its database",
+        )
 
 
 def newer(cluster: Cluster, place: Place | None = None) -> Result:
