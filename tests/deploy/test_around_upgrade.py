@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.deploy.cluster import Cluster, ask, new_cluster
+from tests.nocobase.test_plugins import hello
 
 pytestmark = pytest.mark.lab
 
@@ -156,6 +158,26 @@ def test_a_backup_is_restored_under_the_release_that_runs(cluster: Cluster) -> N
     assert latest["present"]
     assert latest["parent"] == earlier["parent"]
     assert latest["backup"] == earlier["backup"]
+
+
+def test_a_deploy_with_a_new_package_that_fails_puts_the_old_one_back(cluster: Cluster) -> None:
+    settings = ("all", "vars", "nocobase")
+    package = "cat /srv/nocobase/storage/plugins/@me/plugin-hello/dist/index.js"
+    folder = cluster.inventory.parent
+    now = yaml.safe_load(cluster.inventory.read_text())["all"]["vars"]["nocobase"]
+    old, new = (hello(folder, version) for version in ("1.0.0", "2.0.0"))
+    first = cluster.edited(
+        "first.yml", *settings, value=now | {"plugins": now["plugins"] | {"local": [old.name]}}
+    )
+    done = cluster.nbops("deploy", str(first), "--plain")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert cluster.on("node1", package) == "// 1.0.0"
+    other = now | {"plugins": now["plugins"] | {"local": [new.name]}}
+    other["env"] = now.get("env", {}) | {"SAMPLE_FAULT": "die-at-start"}
+    done = cluster.nbops("deploy", str(cluster.edited("other.yml", *settings, value=other)))
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert cluster.on("node1", package) == "// 1.0.0"
+    assert seen(cluster)["troubles"] == []
 
 
 def test_hosts_that_are_down_are_named_and_the_others_shown(cluster: Cluster) -> None:
