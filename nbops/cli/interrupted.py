@@ -60,24 +60,11 @@ class Again:
 def again(state: Unfinished, plan: Mapping[str, Any], *, changed: bool, aborting: bool) -> Again:
     """The run that is in this state, to be ended (`aborting`: undone) by its plan, although that
     has `changed` since."""
-    from nbops.engine.past import Interruption
+    from nbops.engine.past import interruption
 
-    past = Interruption(
-        outcomes=state.outcomes,
-        ended=state.done,
-        failed=state.failed,
-        effects=state.open_effects,
-        good=state.succeeded,
-        noted=state.noted,
-        compensated=state.compensated,
-        undoing=state.undoing,
-        sealed=state.sealed,
-        retries=dict(state.retries),
-        aborting=aborting,
-    )
     return Again(
         run=state.run,
-        past=past,
+        past=interruption(state, aborting=aborting),
         plan=plan,
         plan_hash=state.plan_hash,
         changed=changed,

@@ -11,6 +11,7 @@ from nbops.actions.api import Directive, EndRun, Meta
 from nbops.base.events import Status
 from nbops.engine.outcome import Included, TaskOutcome
 from nbops.journal.store import Seal, as_json
+from nbops.journal.unfinished import Unfinished
 
 
 class Aborted(Exception):
@@ -209,6 +210,23 @@ class Interruption:
     def undone(self, number: int) -> bool:
         """See `Past`."""
         return number in self.compensated
+
+
+def interruption(state: Unfinished, *, aborting: bool) -> Interruption:
+    """The past of a run that is in this state."""
+    return Interruption(
+        outcomes=state.outcomes,
+        ended=state.done,
+        failed=state.failed,
+        effects=state.open_effects,
+        good=state.succeeded,
+        noted=state.noted,
+        compensated=state.compensated,
+        undoing=state.undoing,
+        sealed=state.sealed,
+        aborting=aborting,
+        retries=dict(state.retries),
+    )
 
 
 def document_of(

@@ -24,7 +24,7 @@ from nbops.base.retry import Stop
 from nbops.base.secret import Masker
 from nbops.engine.connections import Connections
 from nbops.engine.includes import include_loader
-from nbops.engine.past import Interruption
+from nbops.engine.past import interruption
 from nbops.engine.run import Run, RunReport, RunRequest
 from nbops.engine.strategy import Choice
 from nbops.engine.variables import World
@@ -160,7 +160,9 @@ def _run(tmp_path: Path, path: Path, options: dict[str, Any]) -> Played:
     run_id = again or new_run_id()
     aborting, wrap = options.pop("aborting", False), options.pop("wrap", lambda pool: pool)
     if again:
-        options["past"] = _past(tmp_path / "journal.db", again, aborting=aborting)
+        options["past"] = interruption(
+            unfinished(tmp_path / "journal.db", again), aborting=aborting
+        )
     journal = Journal(
         tmp_path / "journal.db",
         RunEntry(
@@ -208,19 +210,3 @@ def _run(tmp_path: Path, path: Path, options: dict[str, Any]) -> Played:
     report = run.execute()
     journal.close()
     return Played(report, seen.events, tmp_path, journal.path, run_id)
-
-
-def _past(journal: Path, run: str, *, aborting: bool) -> Interruption:
-    state = unfinished(journal, run)
-    return Interruption(
-        outcomes=state.outcomes,
-        ended=state.done,
-        failed=state.failed,
-        effects=state.open_effects,
-        good=state.succeeded,
-        noted=state.noted,
-        compensated=state.compensated,
-        undoing=state.undoing,
-        aborting=aborting,
-        retries=dict(state.retries),
-    )
