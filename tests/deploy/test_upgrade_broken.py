@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -90,6 +91,21 @@ def test_one_further_node_that_fails_is_left_out(old: Upgrading) -> None:
         old.run("deploy", str(where)).ended(0)
     seen.check_steady(NEW)
     assert old.version(f"http://{node3}:13000/api") == NEW
+
+
+def test_a_node_that_was_left_out_gets_requests_again_when_the_upgrade_is_undone(
+    old: Upgrading,
+) -> None:
+    before = old.state()
+    left_out = f"server {old.cluster.address('node3')}"
+    with old.own_runbook("verify.yml", images_go("node3")):
+        words = ("upgrade", str(old.cluster.inventory), "--version", NEW, "--plain")
+        told = old.stopped_at("Let visitors in again", signal.SIGINT, *words)
+        told.ended(130, "nbops abort")
+        for balancer in ("lb", "lb2"):
+            assert left_out not in old.cluster.on(balancer, "cat /etc/nginx/conf.d/nbops-*")
+        old.run("abort", told.name).ended(0)
+    assert old.state() == before
 
 
 def test_an_image_that_a_node_cannot_have_is_found_before_the_window(old: Upgrading) -> None:

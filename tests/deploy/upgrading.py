@@ -133,6 +133,8 @@ class Upgrading:
         found: dict[str, Any] = {node: self.cluster.on(node, _STATE) for node in NODES}
         for number, address in enumerate(self.balancers):
             found[f"balancer {number}"] = ask(f"http://{address}/api/app:getInfo")["data"]
+        for balancer in ("lb", "lb2"):
+            found[balancer] = self.cluster.on(balancer, "cat /etc/nginx/conf.d/nbops-*")
         found["versions"] = [
             self.version(f"http://{self.cluster.address(node)}:13000/api") for node in NODES
         ]
