@@ -40,6 +40,19 @@ def test_a_database_that_is_already_there_is_backed_up_and_restored(bench: Bench
     assert "may not create databases" in far.tried({"database_check": None}).stdout
     bench.sql("", _RIGHTS[bench.kind].format(node=node))
     far.run({"database_check": None})
+    if bench.kind == "postgres":
+        bench.sql("nocobase", "CREATE EXTENSION pg_trgm; CREATE EXTENSION pageinspect")
+        far.run({"database_check": None})  # a trial restore will tell
+        settings["backup"] |= {"verify": "list"}
+        untried = Bench(machines, bench.kind, bench.inventory.with_name("untried.yml"), "node1")
+        untried.inventory.write_text(yaml.safe_dump(data))
+        said = untried.tried({"database_check": None}).stdout
+        assert (
+            "extensions that the database has (pageinspect), so a rollback" in said
+        )
+        assert "cannot be restored" in far.tried({"database_backup": None}).stdout
+        bench.sql("nocobase", "DROP EXTENSION pageinspect")
+        untried.run({"database_check": None})
     password = (machines.inventory.parent / "secrets" / "db_password").read_text().strip()
     login = {
         "postgres": f"PGPASSWORD={shlex.quote(password)} psql -XqtA -U nocobase -h {db} -d ",

@@ -96,11 +96,13 @@ class Application:
 @dataclass(frozen=True)
 class Inside:
     """What stands in a database: the app's version, its sub-applications with databases of
-    their own, and the tables that are kept on other servers."""
+    their own, the tables that are kept on other servers, and the extensions that who asked
+    could not make in another database."""
 
     version: str = ""
     applications: Sequence[Application] = ()
     foreign: Sequence[str] = ()
+    beyond: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +254,7 @@ def read_inside(output: str, layout: Layout) -> Inside:
         version=next((row[1] for row in found if row[0] == "version"), ""),
         applications=tuple(one for one in applications if one is not None),
         foreign=tuple(row[1] for row in found if row[0] == "foreign"),
+        beyond=tuple(row[1] for row in found if row[0] == "beyond"),
     )
 
 

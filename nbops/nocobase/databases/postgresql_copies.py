@@ -95,7 +95,7 @@ SELECT 'version', "value" FROM {versions} LIMIT 1;
 SELECT 'application', "name", translate("options"::text, E'\\n\\r\\t', '   ') FROM {applications};
 \\endif
 SELECT 'foreign', ftrelid::regclass FROM pg_foreign_table;
-"""  # noqa: S608
+{_BEYOND_SQL}"""  # noqa: S608
         return fed(sql, _psql(access, database)) + "\n"
 
     def ending(self, _server: Server) -> str:
@@ -198,6 +198,16 @@ SELECT 'database', datname,
        pg_get_userbyid(datdba),
        translate(coalesce(shobj_description(oid, 'pg_database'), ''), E'\\n\\r\\t', '   ')
   FROM pg_database WHERE NOT datistemplate;
+"""
+
+# What only a superuser can make, for who is none. `trusted` came with version 13; what bears a
+# low number is in every new database already.
+_BEYOND_SQL = """\
+SELECT 'beyond', extname
+  FROM pg_extension e JOIN pg_available_extensions a ON a.name = extname
+  JOIN pg_available_extension_versions v ON v.name = a.name AND v.version = a.default_version
+ WHERE e.oid >= 16384 AND v.superuser AND NOT coalesce((to_jsonb(v) ->> 'trusted')::bool, false)
+   AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user);
 """
 
 _CLOSED_SQL = """\

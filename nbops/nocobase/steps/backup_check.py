@@ -13,7 +13,7 @@ from nbops.nocobase.databases.copies import rows
 from nbops.nocobase.databases.here import DatabaseHere, Seen, asked, database_here, look, ready
 from nbops.nocobase.databases.watched import room_script
 from nbops.nocobase.shelf import manifests_on
-from nbops.nocobase.steps.restore import foreign_tables, missing_right
+from nbops.nocobase.steps.restore import extensions_beyond, foreign_tables, missing_right
 from nbops.runbook.spec import ActionSpec, NoArgs
 
 
@@ -90,10 +90,25 @@ def _rights(here: DatabaseHere, seen: Seen, _ctx: ActionContext) -> list[str]:
     ]
 
 
+def _extensions(here: DatabaseHere, seen: Seen, ctx: ActionContext) -> list[str]:
+    # Some services let more be made than PostgreSQL's own rules say: a trial restore tells.
+    if here.cluster.part("backup").get("verify") == "restore":
+        return []
+    beyond = extensions_beyond(here, seen, ctx)
+    if not beyond:
+        return []
+    return [
+        f"only a superuser can make the extensions that the database has ({', '.join(beyond)}), so"
+        f" a rollback by {here.owner} may fail: drop those that the app does not use, or set"
+        " `backup.verify: restore`, and each backup is restored for trial before anything changes"
+    ]
+
+
 _FINDS: tuple[Callable[[DatabaseHere, Seen, ActionContext], list[str]], ...] = (
     _room,
     _foreign,
     _rights,
+    _extensions,
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from pydantic import Field
 
@@ -12,6 +13,7 @@ from nbops.base.errors import ActionFailed, DeadlineExceeded, RefusedError
 from nbops.nocobase.backups import Manifest, Part, is_name, room_for_restore
 from nbops.nocobase.cluster import cluster_of
 from nbops.nocobase.databases.copies import (
+    Inside,
     Restore,
     Swap,
     beside,
@@ -192,11 +194,27 @@ def missing_right(here: DatabaseHere, seen: Seen) -> str:
 def foreign_tables(here: DatabaseHere, seen: Seen, ctx: ActionContext) -> list[str]:
     """The tables of all the app's databases that are kept on other servers."""
     found = list(seen.inside.foreign)
-    for one in seen.databases[1:]:
-        script = here.copies.inside_script(here.access, one.database, here.layout)
-        inside = asked(here, ctx, script, lambda out: read_inside(out, here.layout))
-        found += [f"{one.database}: {table}" for table in inside.foreign]
+    for name, inside in _others(here, seen, ctx).items():
+        found += [f"{name}: {table}" for table in inside.foreign]
     return found
+
+
+def extensions_beyond(here: DatabaseHere, seen: Seen, ctx: ActionContext) -> list[str]:
+    """The extensions of all the app's databases that its user could not make anew."""
+    found = list(seen.inside.beyond)
+    for name, inside in _others(here, seen, ctx).items():
+        found += [f"{one} (in {name})" for one in inside.beyond]
+    return found
+
+
+def _others(here: DatabaseHere, seen: Seen, ctx: ActionContext) -> dict[str, Inside]:
+    """What stands in the databases of the sub-applications."""
+    read = partial(read_inside, layout=here.layout)
+    inside_script = partial(here.copies.inside_script, here.access, layout=here.layout)
+    return {
+        one.database: asked(here, ctx, inside_script(one.database), read)
+        for one in seen.databases[1:]
+    }
 
 
 def _restore(
