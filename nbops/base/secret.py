@@ -123,18 +123,19 @@ class Masker:
         return text
 
     def data(self, value: Any) -> Any:
-        """Plain data (mappings, lists, text) masked throughout; other values as they are."""
+        """Plain data (mappings, lists, text) masked throughout; of other values those that are
+        written as a secret is, such as a number."""
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "replace")
         if isinstance(value, str):
             return self.text(value)
-        if isinstance(value, Secret):
-            return MASK
-        if isinstance(value, bytes):
-            return self.text(value.decode("utf-8", "replace"))
         if isinstance(value, Mapping):
             return {self.data(key): self.data(item) for key, item in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
             return [self.data(item) for item in value]
-        return value
+        if isinstance(value, bool):
+            return value
+        return MASK if isinstance(value, Secret) or str(value) in self._values else value
 
     def event(self, event: T) -> T:
         """A dataclass with all its fields masked."""

@@ -134,14 +134,16 @@ def _options(
 def _extra(run: str, kept: Mapping[str, Any], given: list[str] | None) -> Mapping[str, Any]:
     """The run's own variables, those that held secrets given anew. Raises UsageError when one
     of these is missing."""
-    variables = {**kept, **extra_vars(given or ())}
-    missing = [name for name, value in variables.items() if MASK in json.dumps(value)]
+    anew = extra_vars(given or ())
+    missing = [
+        name for name, value in kept.items() if name not in anew and MASK in json.dumps(value)
+    ]
     if missing:
         raise UsageError(
             f"run {run} was begun with `-e {missing[0]}=…`, a secret, which is kept nowhere",
             hint="give " + " ".join(f"-e {name}=…" for name in missing) + " again",
         )
-    return variables
+    return {**kept, **anew}
 
 
 def find(name: str | None) -> PastRun:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from nbops.base.yamlpos import load_file, load_text
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET_NAME = re.compile(r"(?i)passw|passphrase|(^|_)pass($|_)|secret|token|private_key|api_?key")
+# `use_token=true` and the like: to mask such a word everywhere would hide the output.
+_ANSWERS = frozenset({"", "none", "true", "false", "yes", "no"})
 _SECOND = re.compile(r"\s[A-Za-z_][A-Za-z0-9_]*=")
 
 
@@ -28,14 +30,36 @@ def extra_vars(texts: Iterable[str]) -> dict[str, Any]:
     return found
 
 
+def sealed(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables as they may be kept: what stands under a name that says that it is secret,
+    however deep, is a Secret."""
+    return {
+        name: _sealed(value, bool(_SECRET_NAME.search(name))) for name, value in variables.items()
+    }
+
+
 def secret_vars(variables: Mapping[str, Any]) -> list[Secret]:
-    """The values of variables whose name says that they are secret: they are shown nowhere,
-    and the journal does not keep them. Shorter ones than eight letters could be any word."""
-    return [
-        Secret(str(value))
-        for name, value in variables.items()
-        if _SECRET_NAME.search(name) and isinstance(value, str | int) and len(str(value)) >= 8
-    ]
+    """The values that `sealed` makes secrets of: they are shown nowhere."""
+    return list(_secrets(sealed(variables)))
+
+
+def _sealed(value: Any, secret: bool) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            key: _sealed(item, secret or bool(_SECRET_NAME.search(str(key))))
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_sealed(item, secret) for item in value]
+    return Secret(str(value)) if secret and str(value).lower() not in _ANSWERS else value
+
+
+def _secrets(value: Any) -> Iterator[Secret]:
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _secrets(item)
 
 
 def _one(text: str) -> Mapping[str, Any]:
@@ -46,14 +70,14 @@ def _one(text: str) -> Mapping[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not _NAME.fullmatch(name):
         raise UsageError(
-            f"-e {text}: is not KEY=VALUE",
+            f"-e {name}{equals and '=…'}: is not KEY=VALUE",
             hint="a name is letters, digits and `_`; a file is given as @FILE",
         )
     if value[:1] in {"'", '"'} and value[:1] == value[-1:] and len(value) > 1:
         return {name: value[1:-1]}
     if _SECOND.search(value):
         raise UsageError(
-            f"-e {text}: one variable or several?",
+            f"-e {name}=…: one variable or several?",
             hint="give each its own -e; a value that holds ` name=` is put into quotes: "
             f"""-e '{name}="…"'""",
         )

@@ -23,6 +23,7 @@ from nbops.base.ids import new_run_id
 from nbops.base.retry import Stop
 from nbops.cli import runbooks
 from nbops.cli.cluster import Cluster
+from nbops.cli.extra import sealed
 from nbops.cli.faults import masked
 from nbops.cli.foresee import check_choice, check_hosts
 from nbops.engine.connections import Connections
@@ -310,29 +311,28 @@ def _entry(
     inventory = {host: cluster.inventory.vars_of(host) for host in cluster.inventory.hosts}
     read = {path.resolve() for path in runbook.files}
     named = files_of(runbook.plays, options.runbook.parent)
-    plan = as_json(
-        {
-            "runbook": {str(path.absolute()): path.read_text("utf-8") for path in runbook.files},
-            "vars_files": {
-                str(path.absolute()): _digest(path) for path in named if path.resolve() not in read
-            },
-            "inventory": inventory,
-            "nbops": __version__,
-            "extra": options.extra_vars,
-            "limit": options.limit,
-            "tags": options.tags,
-            "skip_tags": options.skip_tags,
-            "start_at_task": options.start_at_task,
-            "check": options.check,
-            "strict": options.strict,
-            "on_failure": options.on_failure,
-            "version": options.version,
-            "accept_data_loss": options.accept_data_loss,
-            "to": options.to,
-            "adopt": options.adopt,
-        }
-    )
-    plan = cluster.masker.text(plan)
+    parts = {
+        "runbook": {str(path.absolute()): path.read_text("utf-8") for path in runbook.files},
+        "vars_files": {
+            str(path.absolute()): _digest(path) for path in named if path.resolve() not in read
+        },
+        "inventory": inventory,
+        "nbops": __version__,
+        "extra": sealed(options.extra_vars),
+        "limit": options.limit,
+        "tags": options.tags,
+        "skip_tags": options.skip_tags,
+        "start_at_task": options.start_at_task,
+        "check": options.check,
+        "strict": options.strict,
+        "on_failure": options.on_failure,
+        "version": options.version,
+        "accept_data_loss": options.accept_data_loss,
+        "to": options.to,
+        "adopt": options.adopt,
+    }
+    # Not the text: a secret of digits, or a word of JSON, would leave none that can be read.
+    plan = as_json({name: cluster.masker.data(part) for name, part in parts.items()})
     return RunEntry(
         run=run_id,
         command=options.command,

@@ -42,6 +42,14 @@ def test_the_masker_finds_a_secret_in_text_and_data() -> None:
     assert note.message == f"{MASK} is in here"
 
 
+def test_a_number_that_is_a_secret_is_masked_and_a_truth_is_none() -> None:
+    masker = Masker()
+    masker.learn("12345678")
+    masker.learn("True")
+    data = {"pin": 12345678, "port": 123456789, "changed": True}
+    assert masker.data(data) == {"pin": MASK, "port": 123456789, "changed": True}
+
+
 def test_the_longest_secret_is_masked_first() -> None:
     masker = Masker()
     masker.learn("abcd")

@@ -226,6 +226,29 @@ def test_changed_variables_are_not_gone_on_with_either(desk: Desk, name: str, pa
     assert (code, Counter(desk.log())) == (0, ONCE), out
 
 
+def test_secrets_of_a_run_are_kept_nowhere_and_given_again(desk: Desk) -> None:
+    given = (
+        "-e", "db_password=pw7",
+        "-e", '{"db": {"password": 12345678, "host": "h"}, "admin_tokens": ["extra"]}',
+    )  # fmt: skip
+    play = desk.folder / "play.yml"
+    said = "    - debug: {msg: '{{ db.password }} {{ admin_tokens[0] }}'}\n  tasks:"
+    play.write_text(play.read_text().replace("tasks:", f"pre_tasks:\n{said}", 1))
+    process = desk.nbops("run", "play.yml", *given)
+    desk.wait_for("begin a", "begin b")
+    process.kill()
+    shown, _ = process.communicate(timeout=60)
+    assert "12345678" not in shown
+    journal = (desk.folder / "nbops" / "journal.db").read_bytes()
+    journal += (desk.folder / "nbops" / "journal.db-wal").read_bytes()
+    assert [one for one in (b"pw7", b"12345678", b'"extra"]') if one in journal] == []
+    desk.let_go()
+    code, out = ended(desk.nbops("resume"))
+    assert (code, "give -e db_password=… -e db=… -e admin_tokens=… again" in out) == (2, True), out
+    code, out = ended(desk.nbops("resume", *given))
+    assert (code, Counter(desk.log())) == (0, ONCE), out
+
+
 def test_a_run_of_another_nbops_is_not_gone_on_with_unless_told(desk: Desk) -> None:
     desk.killed_while_slow()
     desk.let_go()

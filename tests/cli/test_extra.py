@@ -1,11 +1,13 @@
 """`-e`: variables from the command line."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nbops.base.errors import UsageError
-from nbops.cli.extra import extra_vars
+from nbops.base.secret import Secret
+from nbops.cli.extra import extra_vars, sealed, secret_vars
 
 
 @pytest.mark.parametrize(
@@ -54,3 +56,33 @@ def test_what_cannot_be_read_is_refused_with_the_reason(text: str, says: str) ->
     with pytest.raises(UsageError) as caught:
         extra_vars([text])
     assert says in str(caught.value)
+
+
+def test_a_value_that_is_refused_is_not_shown() -> None:
+    for text in ("my-password=hunter2", "password=hunter2 user=x"):
+        with pytest.raises(UsageError) as caught:
+            extra_vars([text])
+        assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "secrets"),
+    [
+        ({"db_password": "hunter2", "user": "nocobase"}, ["hunter2"]),
+        ({"db": {"password": "x", "host": "h"}}, ["x"]),
+        ({"admin_passwords": ["one", {"of": "two"}], "n": 1}, ["one", "two"]),
+        ({"hosts": [{"api_key": 12345678}]}, ["12345678"]),
+        ({"secrets": {"a": 1.5, "b": None, "c": True}}, ["1.5"]),
+        ({"use_token": "true", "token": "", "password_file": None}, []),
+    ],
+)
+def test_all_that_stands_under_the_name_of_a_secret_is_one(
+    variables: dict[str, Any], secrets: list[str]
+) -> None:
+    assert [one.reveal() for one in secret_vars(variables)] == secrets
+
+
+def test_what_is_kept_has_the_form_of_what_was_given() -> None:
+    given = {"db": {"password": "x", "host": "h"}, "tokens": ["a", "yes"]}
+    kept = {"db": {"password": Secret("x"), "host": "h"}, "tokens": [Secret("a"), "yes"]}
+    assert sealed(given) == kept
