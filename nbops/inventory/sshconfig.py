@@ -1,8 +1,8 @@
 """What `ssh_config` says of a host that paramiko would not do.
 
-paramiko reads the file too, but knows neither `HostKeyAlias` nor `UserKnownHostsFile`. A
-connection that would differ from that of `ssh` is refused by name; `UserKnownHostsFile` is
-honoured.
+paramiko reads the file too, but does not know `HostKeyAlias`, `RevokedHostKeys` and
+`UserKnownHostsFile`. A connection that would differ from that of `ssh` is refused by name;
+`UserKnownHostsFile` is honoured.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ _REFUSED = {
     "hostkeyalias": "put the host's key under its own name or address into known_hosts, and take "
     "the option out for this host",
     "knownhostscommand": "put the host's key into known_hosts",
+    "revokedhostkeys": "put the revoked keys into known_hosts, each as `@revoked * KIND KEY`, and "
+    "take the option out for this host",
 }
 
 

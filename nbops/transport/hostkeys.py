@@ -86,20 +86,22 @@ class KnownHosts:
     def judge(self, address: str, port: int, kind: str, key: bytes) -> Judgement:
         """What is known of a host's key. A revoked key is refused whatever else is known.
 
-        A host that is known by any other key than this has a changed one. As ssh does, a key
-        that is known for the plain address is good for another port as well.
+        A host that is known by any other key than this has a changed one. As ssh does, one that
+        is not known with its port is looked for under its plain address; a key that is revoked
+        there is refused in any case.
         """
-        revoked = tuple(e for e in self._named(address, port, "revoked") if e.key == key)
-        if revoked:
-            return Judgement(Verdict.REVOKED, revoked)
-        known = self._named(address, port, "")
+        plain = self._named(address, DEFAULT_PORT, "revoked")
+        revoked = (*self._named(address, port, "revoked"), *plain)
+        refused = tuple(dict.fromkeys(e for e in revoked if e.key == key))
+        if refused:
+            return Judgement(Verdict.REVOKED, refused)
+        own = self._named(address, port, "")
+        known = own or self._named(address, DEFAULT_PORT, "")
         same = tuple(e for e in known if e.key == key and e.kind == kind)
-        plain = self._named(address, DEFAULT_PORT, "")
-        same += tuple(e for e in plain if e.key == key and e.kind == kind)
         if same:
             return Judgement(Verdict.KNOWN, same)
-        if known:
-            return Judgement(Verdict.CHANGED, known)
+        if own:
+            return Judgement(Verdict.CHANGED, own)
         return Judgement(Verdict.UNKNOWN, self._named(address, port, "cert-authority"))
 
     def kinds(self, address: str, port: int) -> tuple[str, ...]:

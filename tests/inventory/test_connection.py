@@ -282,6 +282,7 @@ class TestSshConfig:
             ("Match host h\n  HostKeyAlias x\n", "`hostkeyalias`", "2:3"),
             ("Match exec true\n  HostKeyAlias x\n", "`hostkeyalias`", "2:3"),
             ("Host x h !y\n  KnownHostsCommand z\n", "`knownhostscommand`", "2:3"),
+            ("Host h\n  RevokedHostKeys ~/revoked\n", "`revokedhostkeys` for `h`", "2:3"),
         ],
     )
     def test_what_it_does_not_know_is_refused_for_hosts_that_it_concerns(

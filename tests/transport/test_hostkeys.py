@@ -65,6 +65,19 @@ def test_a_revoked_key_is_refused_even_when_it_is_known() -> None:
     assert _judge(text + _line("h", OTHER), key=OTHER) is Verdict.KNOWN
 
 
+def test_the_plain_name_counts_only_where_that_with_the_port_is_not_known() -> None:
+    both = _line("[h]:2222") + _line("h", OTHER)
+    assert _judge(both, port=2222, key=OTHER) is Verdict.CHANGED
+    assert _judge(both, port=2222) is Verdict.KNOWN
+    assert _judge(both, port=2223, key=OTHER) is Verdict.KNOWN
+    assert _judge(both, port=2223) is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("known", ["h", "[h]:2222"])
+def test_a_key_that_is_revoked_for_the_plain_name_is_so_on_every_port(known: str) -> None:
+    assert _judge(_line("h", marker="@revoked") + _line(known), port=2222) is Verdict.REVOKED
+
+
 def test_a_certificate_authority_is_no_host_key() -> None:
     judged = KnownHosts(parse(_line("h", marker="@cert-authority"))).judge("h", 22, KIND, KEY)
     assert judged.verdict is Verdict.UNKNOWN
