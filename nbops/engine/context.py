@@ -12,6 +12,7 @@ from nbops.base.command import DEFAULT_DEADLINE, Command, Effect, Identity, Outc
 from nbops.base.errors import ActionFailed, ConnectionLost, DeadlineExceeded, HostUnusable
 from nbops.base.events import Emit, Event
 from nbops.base.ids import StepId
+from nbops.base.paths import inside
 from nbops.base.retry import Deadline, Stop
 from nbops.base.secret import Secret, reveal
 from nbops.engine.connections import Connections
@@ -178,11 +179,11 @@ class StepContext:
         """A file of the runbook's; see `ActionContext.find`."""
         root = self.root.resolve()
         tried = [self.folder / folder / name, self.folder / name, root / folder / name, root / name]
-        for path in tried:
-            found = path.resolve()
-            if found.exists() and _inside(found, (root, self.folder.resolve())):
+        there = [path for path in tried if path.exists()]
+        for path in there:
+            if inside(path, (root, self.folder)):
                 return path
-        if any(path.resolve().exists() for path in tried):
+        if there:
             raise ActionFailed(
                 f"{name}: lies outside the runbook's folder", hint=f"put it below {root}"
             )
@@ -222,7 +223,3 @@ def _digest(command: Command, step: StepId, again: int) -> str:
     return hashlib.sha256(
         "\0".join(said).encode("utf-8", "replace") + (command.stdin or b"")
     ).hexdigest()[:8]
-
-
-def _inside(path: Path, folders: Sequence[Path]) -> bool:
-    return any(path.is_relative_to(folder) for folder in folders)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nbops.base.errors import ActionFailed
+from nbops.base.paths import inside
 from nbops.base.yamlpos import load_file
 from nbops.engine.variables import PlayVariables, VariableStore
 from nbops.runbook.expr import Layer, Templar, Variables, is_template
@@ -59,16 +60,25 @@ def read_vars_files(
 
 def files_of(plays: Iterable[Play], root: Path) -> list[Path]:
     """The files that the plays may read, sorted; `root` is the runbook's folder. A name with a
-    template stands for every file that fits around it."""
+    template stands for every file that fits around it; none stands outside of the folders."""
     found: set[Path] = set()
     for play in plays:
         for written in play.vars_files:
             for name in written if isinstance(written, list) else [written]:
                 fitting = "*".join(glob.escape(part) for part in _TEMPLATE.split(str(name)))
                 for base in (play.folder / "vars", play.folder, root / "vars", root):
-                    # Path.glob takes no name that is absolute, and one below the root may be.
-                    found.update(map(Path, glob.glob(str(base / fitting))))  # noqa: PTH207
-    return sorted(one for one in found if one.is_file())
+                    found.update(_fitting(base / fitting, (play.folder, root)))
+    return sorted(found)
+
+
+def _fitting(pattern: Path, folders: Sequence[Path]) -> Iterator[Path]:
+    if not inside(pattern, folders):
+        return
+    # Path.glob takes no name that is absolute, and one below the root may be.
+    for name in glob.iglob(str(pattern)):  # noqa: PTH207
+        path = Path(name)
+        if path.is_file() and inside(path, folders):
+            yield path
 
 
 def _open(written: Any) -> bool:

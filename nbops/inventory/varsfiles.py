@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nbops.base.errors import Place, Problem, UsageError
+from nbops.base.paths import inside
 from nbops.base.yamlpos import YamlMap, load_text, nearest
 from nbops.inventory.merge import merge_layers
 from nbops.inventory.tree import check_variable_names
@@ -20,7 +21,10 @@ VAULT_HINT = (
 
 @dataclass
 class VarsFiles:
-    """Reads the variables of groups or hosts from one folder; collects every mistake."""
+    """Reads the variables of groups or hosts from one folder; collects every mistake.
+
+    What lies outside of the folder above it, by `..` or by a symbolic link, is not looked at.
+    """
 
     folder: Path
     problems: list[Problem] = field(default_factory=list)
@@ -51,11 +55,11 @@ class VarsFiles:
             )
         if not there:
             return []
-        return _files_in(there[0]) if there[0].is_dir() else [there[0]]
+        return self._files_in(there[0]) if there[0].is_dir() else [there[0]]
 
     def misspelt(self, names: set[str]) -> list[Problem]:
         """Files whose name is like one of `names`, and none of them."""
-        if not self.folder.is_dir():
+        if not self.folder.is_dir() or not self._ours(self.folder):
             return []
         found = []
         for path in sorted(self.folder.iterdir()):
@@ -71,7 +75,36 @@ class VarsFiles:
                 )
         return found
 
+    def _files_in(self, folder: Path, above: frozenset[Path] = frozenset()) -> list[Path]:
+        real = folder.resolve()
+        if real in above:
+            return []
+        if not self._ours(folder):
+            return [folder]  # `_read` refuses it
+        found: list[Path] = []
+        for path in sorted(folder.iterdir(), key=lambda entry: entry.name):
+            if path.name.startswith(".") or path.name.endswith("~"):
+                continue
+            if path.is_dir():
+                found += [] if path.suffix else self._files_in(path, above | {real})
+            elif path.is_file() and path.suffix in EXTENSIONS:
+                found.append(path)
+        return found
+
+    def _ours(self, path: Path) -> bool:
+        return inside(path, [self.folder.parent])
+
     def _read(self, path: Path) -> YamlMap | None:
+        if not self._ours(path):
+            root = self.folder.parent.resolve()
+            self.problems.append(
+                Problem(
+                    f"{path} leads to {path.resolve()}, which is outside of {root}",
+                    Place(str(path), 1),
+                    f"files of variables stand in {root} or below: put a copy there",
+                )
+            )
+            return None
         try:
             data = load_text(read_text(path), str(path))
         except UsageError as error:
@@ -109,18 +142,3 @@ def read_text(path: Path) -> str:
             hint=VAULT_HINT.replace("FILE", str(path)),
         )
     return text
-
-
-def _files_in(folder: Path, above: frozenset[Path] = frozenset()) -> list[Path]:
-    real = folder.resolve()
-    if real in above:
-        return []
-    found: list[Path] = []
-    for path in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if path.name.startswith(".") or path.name.endswith("~"):
-            continue
-        if path.is_dir():
-            found += [] if path.suffix else _files_in(path, above | {real})
-        elif path.is_file() and path.suffix in EXTENSIONS:
-            found.append(path)
-    return found

@@ -16,6 +16,7 @@ from jinja2 import Undefined, pass_context
 from jinja2.runtime import Context
 
 from nbops.base.errors import ActionFailed
+from nbops.base.paths import inside
 from nbops.base.yamlpos import did_you_mean
 from nbops.runbook.values import OMIT, Missing
 
@@ -27,14 +28,12 @@ def find_file(name: str, folders: Sequence[Path], sub: str) -> Path:
 
     Raises ActionFailed when there is none, or when it lies outside all `folders`.
     """
-    roots = [Path(os.path.realpath(folder)) for folder in folders]
     outside = False
     for folder in folders:
         for candidate in (folder / sub / name, folder / name):
-            real = Path(os.path.realpath(candidate))
-            if not any(real.is_relative_to(root) for root in roots):
+            if not inside(candidate, folders):
                 outside = True
-            elif real.is_file():
+            elif candidate.is_file():
                 return candidate
     if outside:
         raise ActionFailed(

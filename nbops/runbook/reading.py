@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nbops.base.errors import Place, Problem, UsageError
+from nbops.base.paths import inside
 from nbops.base.yamlpos import load_file
 from nbops.runbook.model import Node
 from nbops.runbook.spec import Catalog
@@ -75,15 +76,14 @@ class Reading:
         What lies outside the runbook's folder, the overlays and the `extra` ones, by `..` or
         by a link, is not looked at.
         """
-        roots = [Path(os.path.realpath(one)) for one in (self.root, *self.overlay, *extra)]
+        roots = (self.root, *self.overlay, *extra)
         outside = False
         for folder in folders:
             try:
                 path = Path(os.path.normpath(folder / name))
-                real = Path(os.path.realpath(path))
-                if not any(real.is_relative_to(root) for root in roots):
+                if not inside(path, roots):
                     outside = True
-                elif kind(real):
+                elif kind(path):
                     return path
             except (OSError, ValueError):  # a name that no file can have
                 continue
@@ -140,7 +140,7 @@ class Source:
     def find(self, name: str, place: Place | None, sub: str = "") -> Path | None:
         """The path of a file beside this one, in `sub` there, or in the runbook's folder."""
         reading = self.reading
-        own = any(self.folder.resolve().is_relative_to(one.resolve()) for one in reading.overlay)
+        own = inside(self.folder, reading.overlay)
         over = [folder / part for folder in reading.overlay for part in ("", sub)]
         here = [self.folder, self.folder / sub]
         folders = ([*here, *over] if own else [*over, *here]) + [reading.root]

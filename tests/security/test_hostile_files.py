@@ -12,7 +12,10 @@ import pytest
 
 from nbops.base.errors import NbopsError
 from nbops.cli.main import call
+from nbops.engine.varsfiles import files_of
+from nbops.inventory.load import load_inventory
 from nbops.runbook.expr import Templar
+from nbops.runbook.model import Play
 
 SECRET = "outside-of-the-folder"
 
@@ -161,6 +164,58 @@ def test_reading_a_runbook_runs_nothing_and_stays_in_its_folder(
     assert code in {1, 2}
     assert SECRET not in told.out + told.err
     assert not (folder / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("link", "to"),
+    [
+        ("group_vars/all.yml", "../../outside/all.yml"),
+        ("group_vars/all", "../../outside"),
+        ("group_vars/all/deep", "../../../outside"),
+        ("host_vars/h.yml", "../up/outside/all.yml"),
+        ("group_vars", "../outside"),
+    ],
+)
+def test_no_variables_come_from_outside_the_inventorys_folder(
+    folder: Path, link: str, to: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder.parent / "outside").mkdir()
+    (folder.parent / "outside" / "all.yml").write_text(f"shown: {SECRET}\n: {SECRET}\n")
+    (folder / link).parent.mkdir(parents=True, exist_ok=True)
+    (folder / link).symlink_to(to)
+    (folder / "inventory.yml").write_text("all: {hosts: {h: }}\n")
+    (folder / "book.yml").write_text(PLAY)
+    code = call(("run", "book.yml", "-i", "inventory.yml", "--list-hosts"))
+    told = capfd.readouterr().err
+    assert code == 2
+    assert link in told
+    assert f"leads to {folder.parent / 'outside'}" in told
+    assert f"which is outside of {folder}" in told
+    assert SECRET not in told
+
+
+def test_links_within_the_inventorys_folder_are_followed(folder: Path) -> None:
+    (folder / "common").mkdir()
+    (folder / "common" / "all.yml").write_text("x: 1\n")
+    for name in ("group_vars", "host_vars"):
+        (folder / name).mkdir()
+    (folder / "group_vars" / "all").symlink_to("../common")
+    (folder / "host_vars" / "h.yml").symlink_to("../up/theirs/common/all.yml")
+    (folder / "inventory.yml").write_text("all: {hosts: {h: }}\n")
+    assert load_inventory(Path("inventory.yml")).vars_of("h") == {"x": 1}
+
+
+@pytest.mark.parametrize(
+    "name", ["../*", "../{{ x }}", "up/{{ x }}", "{{ x }}/secret", "link", "ABOVE/{{ x }}"]
+)
+def test_no_digest_is_made_of_a_file_outside_the_runbooks_folder(folder: Path, name: str) -> None:
+    named = name.replace("ABOVE", str(folder.parent))
+    (folder / "own.yml").write_text("x: 1\n")
+    play = Play(path="0", folder=folder, hosts="all", vars_files=(named, "{{ y }}.yml"))
+    found = {path.name for path in files_of([play], folder)}
+    assert "own.yml" in found
+    assert "secret" not in found
+    assert "link" not in found
 
 
 @pytest.mark.parametrize(
