@@ -1,8 +1,9 @@
-"""Where a path leads."""
+"""Where a path leads, and who may read what is there."""
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,3 +15,8 @@ def inside(path: Path, folders: Iterable[Path]) -> bool:
     """
     real = Path(os.path.realpath(path))
     return any(real.is_relative_to(os.path.realpath(folder)) for folder in folders)
+
+
+def open_to_everyone(found: os.stat_result) -> bool:
+    """Whether everyone on this computer may read or write a file: no place for a secret."""
+    return bool(found.st_mode & stat.S_IRWXO)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from nbops.base.errors import UsageError
+from nbops.base.paths import open_to_everyone
 from nbops.base.secret import Secret
 from nbops.base.yamlpos import load_file, load_text
 
@@ -64,7 +66,7 @@ def _secrets(value: Any) -> Iterator[Secret]:
 
 def _one(text: str) -> Mapping[str, Any]:
     if text.startswith("@"):
-        return _checked(load_file(Path(text[1:])), f"-e {text}")
+        return _file(Path(text[1:]), f"-e {text}")
     if text.lstrip().startswith(("{", "[")):
         return _checked(load_text(text, "-e"), "-e")
     name, equals, value = text.partition("=")
@@ -82,6 +84,16 @@ def _one(text: str) -> Mapping[str, Any]:
             f"""-e '{name}="…"'""",
         )
     return {name: value}
+
+
+def _file(path: Path, where: str) -> Mapping[str, Any]:
+    variables = _checked(load_file(path), where)
+    if open_to_everyone(path.stat()) and secret_vars(variables):
+        raise UsageError(
+            f"{where}: holds secrets, and everyone on this computer can read or write it",
+            hint=f"`chmod 600 {shlex.quote(str(path))}`",
+        )
+    return variables
 
 
 def _checked(data: Any, where: str) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nbops.base.paths import open_to_everyone
 from nbops.base.secret import Secret
 
 COMMAND_DEADLINE = 30.0
@@ -64,7 +65,7 @@ class Reader:
                 found = os.fstat(opened.fileno())
                 if not stat.S_ISREG(found.st_mode):
                     raise SecretProblem(f"{path}: not a file")
-                if found.st_mode & 0o007:
+                if open_to_everyone(found):
                     raise SecretProblem(
                         f"{path}: everyone on this computer can read or write it",
                         f"`chmod 600 {shlex.quote(str(path))}`",

@@ -11,6 +11,7 @@ from typing import Any
 import paramiko
 from paramiko.auth_strategy import AuthSource, AuthStrategy
 
+from nbops.base.paths import open_to_everyone
 from nbops.transport.sshconfig import Hop
 
 USUAL_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
@@ -131,7 +132,10 @@ def _read(file: Path, password: str | None) -> paramiko.PKey | str:
     passphrases: tuple[Any, ...] = (None, password.encode()) if password else (None,)
     for secret in passphrases:
         try:
-            return paramiko.PKey.from_path(file, secret)
+            key = paramiko.PKey.from_path(file, secret)
+            if open_to_everyone(file.stat()):
+                return f"everyone on this computer can read or write it: `chmod 600 {file}`"
+            return key
         except paramiko.PasswordRequiredException:
             reason = "needs a passphrase: load it with ssh-add"
         except FileNotFoundError:

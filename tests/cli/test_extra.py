@@ -58,6 +58,20 @@ def test_what_cannot_be_read_is_refused_with_the_reason(text: str, says: str) ->
     assert says in str(caught.value)
 
 
+def test_a_file_of_secrets_that_everyone_can_read_is_refused() -> None:
+    file = Path("their vars.yml")
+    file.write_text("db: {password: hunter2}\n")
+    file.chmod(0o644)
+    with pytest.raises(UsageError, match="everyone on this computer") as caught:
+        extra_vars([f"@{file}"])
+    assert "`chmod 600 'their vars.yml'`" in str(caught.value.problems[0].hint)
+    file.chmod(0o640)
+    assert extra_vars([f"@{file}"]) == {"db": {"password": "hunter2"}}
+    file.write_text("db: {host: h}\n")
+    file.chmod(0o644)
+    assert extra_vars([f"@{file}"]) == {"db": {"host": "h"}}
+
+
 def test_a_value_that_is_refused_is_not_shown() -> None:
     for text in ("my-password=hunter2", "password=hunter2 user=x"):
         with pytest.raises(UsageError) as caught:

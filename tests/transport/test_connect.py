@@ -156,6 +156,18 @@ def test_a_wrong_user_key_is_told_with_what_was_tried(
     assert "ssh-add" in _hint(error)
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o602])
+def test_a_key_that_everyone_can_read_is_not_used(
+    make_pool: MakePool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    with SshServer(tmp_path / "sshd") as server:
+        server.user_key.chmod(mode)
+        error = _fails(make_pool(), server.endpoint())
+        assert error.fault is HostFault.WRONG_KEY
+        assert f"can read or write it: `chmod 600 {server.user_key}`" in str(error)
+
+
 def test_a_key_with_a_passphrase_is_told(
     server: SshServer, make_pool: MakePool, tmp_path: Path
 ) -> None:

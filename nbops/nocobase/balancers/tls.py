@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from nbops.base.errors import ActionFailed
+from nbops.base.paths import open_to_everyone
 from nbops.base.secret import Secret
 from nbops.nocobase.balancers.api import TlsPair
 
 _SOON = timedelta(days=21)
-_OTHERS = 0o007
 
 
 def read_tls(folder: Path, tls: Mapping[str, Any]) -> TlsPair:
@@ -26,7 +26,7 @@ def read_tls(folder: Path, tls: Mapping[str, Any]) -> TlsPair:
     certificate = _read(folder, "certificate", str(tls["certificate"]))
     path = folder / Path(str(tls["key"])).expanduser()
     key = Secret(_read(folder, "key", str(tls["key"])))
-    if path.stat().st_mode & _OTHERS:
+    if open_to_everyone(path.stat()):
         raise ActionFailed(
             f"balancer.tls.key: everyone on this computer can read or write {path}",
             hint=f"`chmod 600 {path}`",
