@@ -56,7 +56,7 @@ def run(
     inventory = target.inventory_path()
     path = runbooks.find(runbook, inventory)
     if steps.list_tasks or steps.list_hosts:
-        _list(path, inventory, choice, output, tasks=steps.list_tasks, hosts=steps.list_hosts)
+        _list(path, inventory, target, choice, output, steps)
         return
     _carry_out(
         target,
@@ -69,14 +69,15 @@ def run(
     )
 
 
-def _list(
-    runbook: Path, inventory: Path, choice: Choice, output: Output, *, tasks: bool, hosts: bool
+def _list(  # noqa: PLR0917  the groups of options
+    runbook: Path, inventory: Path, target: Target, choice: Choice, output: Output, steps: Steps
 ) -> None:
     from nbops.cli import foresee, plan, wire
-    from nbops.inventory.load import load_inventory
+    from nbops.cli.cluster import Cluster
     from nbops.inventory.pattern import match_hosts
 
-    known = load_inventory(inventory, (runbook.parent,))
+    variables = extra_vars(target.extra_vars or ())
+    known = Cluster(inventory, variables, (runbook.parent,)).inventory
     loaded = runbooks.load(runbook, inventory, wire.catalog())
     foresee.check_hosts(loaded, known, choice.limit)
     plays = plan.planned(
@@ -88,7 +89,8 @@ def _list(
     if output.json:
         show.document(plays)
     else:
-        show.text(f"runbook: {runbook}\n\n{plan.as_text(plays, tasks=tasks, hosts=hosts)}")
+        text = plan.as_text(plays, tasks=steps.list_tasks, hosts=steps.list_hosts)
+        show.text(f"runbook: {runbook}\n\n{text}")
 
 
 def _carry_out(target: Target, choice: Choice, output: Output, **named: Any) -> None:

@@ -5,6 +5,9 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from nbops.cli import runbooks
 from tests.cli.cli_told import Nbops
 
 Write = Callable[[str], Path]
@@ -89,6 +92,28 @@ def test_tasks_and_hosts_can_be_listed_without_running(
     assert not Path("ran").exists()
     plays = json.loads(nbops("run", path, "--list-tasks", "--json").out)
     assert [task["name"] for task in plays[0]["tasks"]] == ["one", "two"]
+
+
+# `verify` is a list of tasks, which others include.
+@pytest.mark.parametrize("name", sorted({*runbooks.names(runbooks.shipped())} - {"verify"}))
+def test_each_runbook_of_ours_can_be_listed_for_a_new_inventory(
+    nbops: Nbops, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nbops("init", "mine")
+    monkeypatch.chdir("mine")
+    told = nbops("run", name, "--list-tasks", "--list-hosts")
+    assert told.code == 0, told.err
+    assert "    hosts (" in told.out
+
+
+def test_the_hosts_of_a_listed_play_are_those_of_the_groups_with_a_meaning(
+    nbops: Nbops,
+) -> None:
+    nbops("init", "mine")
+    Path("book.yml").write_text("- hosts: nocobase_first\n- hosts: nocobase_others:redis\n")
+    inventory = ("-i", "mine/inventory.yml")
+    plays = json.loads(nbops("run", "book.yml", *inventory, "--list-hosts", "--json").out)
+    assert [play["hosts"] for play in plays] == [["node1"], ["node2", "node3", "cache"]]
 
 
 def test_the_users_own_runbook_replaces_the_shipped_one(
