@@ -7,9 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
+from nbops.base.errors import UsageError
 from nbops.cli import runbooks, show
 from nbops.cli.extra import extra_vars
 from nbops.cli.options import Choice, InventoryFile, Output, Steps, Target, expand, words
+
+# What acts on the whole cluster, in one order, or is refused.
+_WHOLE = frozenset(
+    {"upgrade", "rollback", "restore", "plugin-enable", "plugin-disable", "plugin-switch"}
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -55,6 +61,8 @@ def run(
     """Run a runbook. A file of the same name in runbooks/ beside the inventory replaces ours."""
     inventory = target.inventory_path()
     path = runbooks.find(runbook, inventory)
+    if path.stem in _WHOLE and runbooks.has_name(path, inventory):
+        _refuse_parts(path.stem, choice, steps)
     if steps.list_tasks or steps.list_hosts:
         _list(path, inventory, target, choice, output, steps)
         return
@@ -67,6 +75,22 @@ def run(
         inventory=inventory,
         start_at_task=steps.start_at_task,
     )
+
+
+def _refuse_parts(name: str, choice: Choice, steps: Steps) -> None:
+    given = {
+        "--limit": choice.limit,
+        "--tags": choice.tags,
+        "--skip-tags": choice.skip_tags,
+        "--start-at-task": steps.start_at_task,
+    }
+    options = [option for option, value in given.items() if value]
+    if options:
+        raise UsageError(
+            f"{' and '.join(options)}: `{name}` is done as a whole, on the whole cluster",
+            hint="leave it out; after an interruption `nbops resume` goes on and `nbops abort` "
+            "goes back",
+        )
 
 
 def _list(  # noqa: PLR0917  the groups of options

@@ -66,14 +66,19 @@ def hooks(path: Path, inventory: Path) -> tuple[tuple[Path, ...], tuple[Path, ..
     They belong to runbooks that are found by name. Raises UsageError when the name of a file
     there is that of no runbook's hook.
     """
-    own = beside(inventory)
-    if not any(_is_in(path, folder) for folder in (own, shipped())):
+    if not has_name(path, inventory):
         return (), ()
+    own = beside(inventory)
     folder = own / HOOKS
     _check_hooks(folder, {*names(own), *names(shipped())})
     found = (_files(folder, f"{when}-{path.stem}") for when in _WHEN)
     before, after = found
     return before, after
+
+
+def has_name(path: Path, inventory: Path) -> bool:
+    """Whether a runbook is one that is found by its name: the user's own or ours."""
+    return any(_is_in(path, folder) for folder in (beside(inventory), shipped()))
 
 
 def _files(folder: Path, stem: str) -> tuple[Path, ...]:

@@ -106,6 +106,42 @@ def test_each_runbook_of_ours_can_be_listed_for_a_new_inventory(
     assert "    hosts (" in told.out
 
 
+PARTS = [("--limit", "here"), ("--tags", "a"), ("--skip-tags", "a"), ("--start-at-task", "one")]
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    "name", ["upgrade", "rollback", "restore", "plugin-enable", "plugin-disable", "plugin-switch"]
+)
+def test_what_is_done_as_a_whole_refuses_to_be_done_in_part(
+    nbops: Nbops, local: Path, name: str, part: tuple[str, str]
+) -> None:
+    for named in (name, runbooks.shipped() / f"{name}.yml"):
+        told = nbops("run", named, *part)
+        assert told.code == 2
+        assert f"{part[0]}: `{name}` is done as a whole" in told.err
+
+
+def test_so_does_the_users_own_in_its_place(
+    nbops: Nbops, local: Path, runbook: Callable[[str, str], Path]
+) -> None:
+    runbook("- name: mine\n  debug: {msg: my own}", "runbooks/upgrade.yml")
+    assert "my own" in nbops("run", "upgrade").out
+    told = nbops("run", "upgrade", *PARTS[0], *PARTS[1])
+    assert told.code == 2
+    assert "--limit and --tags: `upgrade` is done as a whole" in told.err
+    assert "my own" not in told.out
+
+
+def test_another_file_of_that_name_may_be_done_in_part(
+    nbops: Nbops, local: Path, runbook: Callable[[str, str], Path]
+) -> None:
+    path = runbook("- debug: {msg: packages}", "elsewhere/upgrade.yml")
+    told = nbops("run", path, "--limit", "here")
+    assert told.code == 0
+    assert "packages" in told.out
+
+
 def test_the_hosts_of_a_listed_play_are_those_of_the_groups_with_a_meaning(
     nbops: Nbops,
 ) -> None:
