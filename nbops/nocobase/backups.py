@@ -20,7 +20,10 @@ BACKUP_FORMAT = 1
 MANIFEST = "manifest.json"
 PARTIAL = ".partial-"
 REASONS = ("manual", "upgrade", "rollback", "restore", "plugin")
+KINDS = ("database", "files")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
+_FILE = re.compile(r"\w[\w.-]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _MIB = 1 << 20
 _LEAST_ROOM = 64
 
@@ -78,14 +81,32 @@ class Manifest:
 
 
 def read_manifest(text: str) -> Manifest:
-    """A manifest from a file's content.
+    """A manifest from a file's content. What of it becomes a path stays in the backup's folder,
+    on the host, on others that get a copy, and on this computer: a host may lie.
 
     Raises ValueError when it is none, or of a format that this nbops does not know.
     """
     document = json.loads(text)
     if not isinstance(document, dict) or document.pop("format", None) != BACKUP_FORMAT:
         raise ValueError(f"not a backup of format {BACKUP_FORMAT}")
-    return typed(Manifest, document)
+    manifest = typed(Manifest, document)
+    if faults := _faults(manifest):
+        raise ValueError("; ".join(faults))
+    return manifest
+
+
+def _faults(manifest: Manifest) -> list[str]:
+    faults = [] if is_name(manifest.name) else ["name: no name of a backup"]
+    if manifest.what not in KINDS:
+        faults.append(f"what: neither {' nor '.join(KINDS)}")
+    for number, part in enumerate(manifest.parts):
+        if not _FILE.fullmatch(part.file) or part.file == MANIFEST:
+            faults.append(f"parts.{number}.file: no plain name of a file")
+        if not _SHA256.fullmatch(part.sha256):
+            faults.append(f"parts.{number}.sha256: no checksum")
+        if part.size < 0:
+            faults.append(f"parts.{number}.size: less than nothing")
+    return faults
 
 
 @dataclass(frozen=True, slots=True)

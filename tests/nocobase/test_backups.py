@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nbops.base.errors import ActionFailed
@@ -60,6 +61,51 @@ def test_a_manifest_is_read_as_it_was_written() -> None:
 def test_what_is_no_manifest_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         read_manifest(text)
+
+
+PATHS = st.text(st.sampled_from("ab1./\\~-_ \n\0é"), max_size=12)
+
+
+@given(PATHS, PATHS, PATHS)
+@example("../../x", "database", "database.dump")
+@example("x", "x/../../../../etc", "database.dump")
+@example("x", "database", "/home/ann/.bashrc")
+@example("x", "database", "..")
+def test_no_manifest_leads_out_of_the_folder_of_its_backup(name: str, what: str, file: str) -> None:
+    text = manifest(name, what, parts=(Part(file, 1, "ab" * 32),)).text()
+    try:
+        read = read_manifest(text)
+    except ValueError:
+        return
+    folder = PurePosixPath("/b/demo", read.name, read.what, read.parts[0].file)
+    assert folder.parts == ("/", "b", "demo", name, what, file)
+    assert ".." not in folder.parts
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("file", ["", "/x", "../x", "a/b", "..", ".bashrc", "-rf", "a\nb", "a b", "manifest.json"]),
+        ("sha256", ["", "ab", "AB" * 32, "x" * 64, "ab" * 32 + "\n"]),
+        ("size", [-1]),
+    ],
+)
+def test_a_part_that_no_backup_has_is_refused(field: str, wrong: list[object]) -> None:
+    (part,) = manifest().parts
+    for value in wrong:
+        with pytest.raises(ValueError, match=rf"parts\.0\.{field}: "):
+            read_manifest(manifest(parts=(replace(part, **{field: value}),)).text())  # type: ignore[arg-type]
+
+
+def test_a_sub_applications_file_may_have_letters_of_any_script() -> None:
+    there = manifest(parts=(Part("application-商店_é.v-2.sql.zst", 0, "ab" * 32),))
+    assert read_manifest(there.text()) == there
+
+
+def test_a_listing_names_the_manifest_of_a_host_that_lies() -> None:
+    listing = f"\n# x/y/manifest.json\n{manifest(what='../../etc').text()}"
+    with pytest.raises(ActionFailed, match=r"x/y/manifest\.json on db .* neither database nor"):
+        read_listing(listing, "on db")
 
 
 def test_the_same_run_makes_the_same_backup_only_once() -> None:
