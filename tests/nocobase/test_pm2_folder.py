@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from nbops.base.secret import Secret
 from nbops.nocobase.plans import here
-from nbops.nocobase.runtimes.api import NodePlan, Pull
+from nbops.nocobase.runtimes.api import NodePlan, Pull, Start
 from nbops.nocobase.runtimes.pm2 import Pm2
+from nbops.nocobase.runtimes.pm2_folder import UNITS
 from tests.nocobase.npm_registry import registry
 from tests.nocobase.test_pm2 import RUNTIME
 
@@ -29,7 +31,8 @@ root_only = pytest.mark.skipif(os.geteuid() != 0, reason="folders get an owner: 
 @pytest.fixture
 def plan(variables: Variables, tmp_path: Path) -> NodePlan:
     plan = here(variables(runtime=RUNTIME)).plan
-    return replace(plan, home=str(tmp_path / "opt"), folder=str(tmp_path / "opt"), user="root")
+    opt = str(tmp_path / "opt")
+    return replace(plan, home=opt, folder=opt, user="root", storage=str(tmp_path / "storage"))
 
 
 @pytest.fixture
@@ -61,7 +64,11 @@ def make(plan: NodePlan, package: Path | None) -> subprocess.CompletedProcess[st
 
 def mark(plan: NodePlan) -> str:
     done = subprocess.run(
-        ["/bin/sh", "-c", PM2.image_script(plan)], capture_output=True, text=True, check=True
+        ["/bin/sh", "-c", PM2.image_script(plan)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
     )
     return PM2.read_image(done.stdout).digest
 
@@ -124,6 +131,145 @@ def test_a_package_of_another_checksum_is_refused(plan: NodePlan, package: Path)
     assert done.returncode == 1
     assert "another checksum" in done.stderr
     assert make(replace(plan, sha256=right), package).returncode == 0
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Path:
+    """A folder of root's with a file in it, to which a link leads."""
+    (tmp_path / "victim" / "node_modules" / ".bin").mkdir(parents=True)
+    (tmp_path / "victim" / "node_modules" / ".bin" / "nocobase").write_text("")
+    (tmp_path / "victim" / "package.json").write_text("root's")
+    return tmp_path / "victim"
+
+
+def repacked(where: Path, change: Callable[[Path], None]) -> Path:
+    """The packed folder `one` after a change to its app folder."""
+    change(where / "one" / "nocobase")
+    pack = where / "one.tar.gz"
+    subprocess.run(["tar", "-C", where / "one", "-czf", pack, "."], check=True, timeout=30)
+    return pack
+
+
+@root_only
+@pytest.mark.parametrize("name", [".env.e2e", ".env.test", ".nbops-mark"])
+@pytest.mark.usefixtures("package")
+def test_root_writes_through_no_link_in_what_came(
+    plan: NodePlan, victim: Path, tmp_path: Path, name: str
+) -> None:
+    def linked(app: Path) -> None:
+        (app / name).symlink_to(victim / "new")
+
+    done = make(plan, repacked(tmp_path, linked))
+    assert done.returncode == 0, done.stderr
+    assert not (victim / "new").exists()
+    assert mark(plan).startswith("app:")
+
+
+@root_only
+@pytest.mark.usefixtures("package")
+def test_a_link_is_no_app_folder(plan: NodePlan, victim: Path, tmp_path: Path) -> None:
+    def linked(app: Path) -> None:
+        shutil.rmtree(app)
+        app.symlink_to(victim)
+
+    before = {path.name for path in victim.iterdir()}
+    done = make(replace(plan, user="nobody"), repacked(tmp_path, linked))
+    assert done.returncode == 1
+    assert "no app folder" in done.stderr
+    assert {path.name for path in victim.iterdir()} == before
+    assert victim.stat().st_uid == 0
+
+
+@root_only
+@pytest.mark.parametrize("owner", ["root", "nobody"])
+def test_the_folder_is_the_users(plan: NodePlan, package: Path, owner: str) -> None:
+    make(replace(plan, user=owner), package)
+    folder = Path(plan.home) / "apps" / plan.version
+    assert {path.owner() for path in (folder.resolve(), *folder.rglob("*"))} == {owner}
+    assert Path(plan.home, "apps").owner() == "root"
+
+
+def forged(folder: Path, how: str) -> None:
+    """What the app can make of its folder's mark."""
+    file = folder / ".nbops-mark"
+    text = file.read_text()
+    file.unlink()
+    if how == "a pipe":
+        os.mkfifo(file)
+    elif how == "a link":
+        (folder / "secret").write_text("of root")
+        file.symlink_to(folder / "secret")
+    else:
+        file.write_text(how.replace("MARK", text.strip()))
+
+
+FORGED = (
+    "a pipe",
+    "a link",
+    "",
+    "app:" + "0" * 64,
+    "x/;e touch gone;s/a/",
+    "MARK/;e touch gone;s/a/",
+    "x\\n[Service]\\nUser=root",
+)
+
+
+@root_only
+@pytest.mark.parametrize("how", FORGED)
+def test_a_mark_that_the_app_forged_is_none(plan: NodePlan, package: Path, how: str) -> None:
+    make(plan, package)
+    right = mark(plan)
+    forged(Path(plan.home) / "apps" / plan.version, how)
+    assert mark(plan) == ""
+    done, unit = start(plan)
+    assert done.returncode == 1
+    assert "has no mark of nbops" in done.stderr
+    assert not unit.exists()
+    assert not Path(plan.folder, "gone").exists()
+    make(plan, package)
+    assert mark(plan) == right
+
+
+@root_only
+def test_a_start_writes_the_mark_into_the_unit(plan: NodePlan, package: Path) -> None:
+    make(plan, package)
+    done, unit = start(plan)
+    assert done.returncode == 0, done.stderr
+    build = (Path(plan.home) / "apps" / plan.version).resolve()
+    assert f"X-Image={mark(plan)}\n" in unit.read_text()
+    assert f"WorkingDirectory={build}\n" in unit.read_text()
+
+
+@root_only
+def test_of_a_forged_mark_nothing_but_a_mark_reaches_the_unit(
+    plan: NodePlan, package: Path
+) -> None:
+    make(plan, package)
+    right = mark(plan)
+    forged(Path(plan.home) / "apps" / plan.version, "x\ny/e touch gone/\nMARK\n[Service]\n")
+    _, unit = start(plan)
+    assert f"X-Image={right}\nX-Conf" in unit.read_text()
+
+
+def start(plan: NodePlan) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """Runs the script of a start, with units in a folder of the test's own; gives the unit."""
+    units, programs = Path(plan.home) / "units", Path(plan.home) / "programs"
+    for folder in (units, programs, Path(plan.storage)):
+        folder.mkdir(exist_ok=True)
+    (programs / "systemctl").write_text("#!/bin/sh\n")
+    (programs / "systemctl").chmod(0o755)
+    for file in PM2.files(plan):
+        content = file.content
+        Path(file.path).write_text(content.reveal() if isinstance(content, Secret) else content)
+    done = subprocess.run(
+        ["/bin/sh", "-c", PM2.start_script(plan, Start.NODE).replace(UNITS, str(units))],
+        env={"PATH": f"{programs}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    return done, units / f"{plan.name}.service"
 
 
 @root_only

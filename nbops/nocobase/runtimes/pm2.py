@@ -108,8 +108,9 @@ sed -n 's/^X-/X-/p' "$unit"
         return f"""\
 set -e
 cd {folder}
-app=$(readlink -e {quote(pm2_folder.folder(plan))})
-mark=$(cat "$app/{pm2_folder.MARK}")
+{pm2_folder.find_script(plan)}
+[ -n "$mark" ] || {{
+    echo {quote(pm2_folder.folder(plan))}" has no mark of nbops, or a changed one" >&2; exit 1; }}
 {_keep_down(plan)}
 systemctl stop {name} 2>/dev/null || [ ! -f {unit_file} ]
 install -m 600 {start.value}.env active.env.nbops-new

@@ -28,14 +28,18 @@ def folder(plan: NodePlan) -> str:
     return f"{apps(plan)}/{plan.version}"
 
 
-def mark_command(plan: NodePlan) -> str:
-    """Prints the folder's mark. A mark has only letters, digits and a colon."""
-    return f"cat {quote(f'{folder(plan)}/{MARK}')}"
+def find_script(plan: NodePlan) -> str:
+    """Sets `app` to the version's folder and `mark` to its mark, empty when there is no whole
+    folder. The app may write what it likes into its folder: only a mark that fits the folder's
+    name, which is root's, is one. A mark has only letters, digits and a colon."""
+    return f"""\
+app=$(readlink -e {quote(folder(plan))}) || app=
+mark=$(LC_ALL=C grep -aExs -D skip -m 1 "app:${{app##*-}}[0-9a-f]{{52}}" "$app/{MARK}") || mark="""
 
 
 def look_script(plan: NodePlan) -> str:
     """Prints the folder's mark, or nothing when there is no whole folder."""
-    return f"[ ! -f {quote(f'{folder(plan)}/{MARK}')} ] || {mark_command(plan)}\n"
+    return f'{find_script(plan)}\n[ -z "$mark" ] || echo "$mark"\n'
 
 
 def storage_script(plan: NodePlan) -> str:
@@ -53,6 +57,8 @@ def prepare_script(plan: NodePlan, staged: str) -> str:
     """Makes the folder anew, and the user that the app runs as.
 
     Files in shared storage belong to a number, not to a name: hence the same for every host.
+    Whatever runs as that user, an app of another version too, may lay links in root's way: so
+    root writes only where the user cannot, until the whole folder is given to it.
     """
     return f"""\
 set -eu
@@ -69,25 +75,29 @@ new="$apps/.new-$version"
 work="$apps/.work-$version"
 rm -rf "$new" "$work"
 trap 'rm -rf "$work" "$new"' EXIT
-install -d -m 755 -o "$user" -g "$group" "$work"
+install -d -m 755 "$work"
 {_unpack(plan, staged) if plan.package else _make()}
-[ -f "$new/package.json" ] && [ -e "$new/node_modules/.bin/nocobase" ] || {{
+[ ! -L "$new" ] && [ -f "$new/package.json" ] && [ -e "$new/node_modules/.bin/nocobase" ] || {{
     echo "what came is no app folder: package.json or node_modules/.bin/nocobase is missing" >&2
     exit 1
 }}
-rm -rf "$new/.env" "$new/storage"
-touch "$new/.env.e2e" "$new/.env.test"
-say marking
+chown root: "$new"
+chmod 755 "$new"
 cd "$new"
+rm -rf .env storage .env.e2e .env.test {MARK}
+touch .env.e2e .env.test
+say marking
 sum=$({{ cat package.json; [ ! -f VERSION ] || cat VERSION
     find node_modules -mindepth 2 -maxdepth 3 -name package.json -not -path '*/node_modules/.*' \\
         -print0 | LC_ALL=C sort -z | xargs -0 sha256sum; }} | sha256sum)
+mark="app:${{sum%% *}}"
+echo "$mark" > {MARK}
 chown -R "$user:$group" .
-echo "app:${{sum%% *}}" > {MARK}
 cd "$apps"
 made="$version-$(printf %.12s "$sum")"
 sync -f "$new"
-if [ -f "$made/{MARK}" ]; then rm -rf "$new"; else rm -rf "$made"; mv -T "$new" "$made"; fi
+if grep -Fqsx -D skip "$mark" "$made/{MARK}"; then rm -rf "$new"
+else rm -rf "$made"; mv -T "$new" "$made"; fi
 ln -sfnT "$made" ".link-$version"
 mv -T ".link-$version" "$version"
 for old in "$version"-*; do
@@ -139,18 +149,18 @@ usual=$(env -u npm_config_registry -u NPM_CONFIG_REGISTRY npm config get registr
     --userconfig "$work/none" --globalconfig "$work/no-other")
 cafile=$(npm config get cafile)
 settings=$(npm config get userconfig)
-: > "$work/npmrc"
+install -m 600 -o "$user" -g "$group" /dev/null "$work/npmrc"
 [ ! -f "$settings" ] || cat "$settings" > "$work/npmrc"
-chown "$user:$group" "$work/npmrc"
-chmod 600 "$work/npmrc"
+home="$work/home"
+install -d -m 755 -o "$user" -g "$group" "$home"
 as_user() {{
     case $cafile in ''|null|undefined) ca= ;; *) ca="npm_config_cafile=$cafile" ;; esac
-    runuser -u "$user" -- env HOME="$work" npm_config_userconfig="$work/npmrc" \\
-        npm_config_registry="$registry" npm_config_cache="$work/npm" $ca \\
-        YARN_CACHE_FOLDER="$work/yarn" PATH="$work/tools/node_modules/.bin:$PATH" "$@"
+    runuser -u "$user" -- env HOME="$home" npm_config_userconfig="$work/npmrc" \\
+        npm_config_registry="$registry" npm_config_cache="$home/npm" $ca \\
+        YARN_CACHE_FOLDER="$home/yarn" PATH="$home/tools/node_modules/.bin:$PATH" "$@"
 }}
-cd "$work"
-as_user npm install --prefix "$work/tools" --no-audit --no-fund --loglevel=error \\
+cd "$home"
+as_user npm install --prefix "$home/tools" --no-audit --no-fund --loglevel=error \\
     yarn@{YARN} "create-nocobase-app@$version"
 as_user create-nocobase-app nocobase --skip-dev-dependencies -a -e APP_ENV=production
 cd nocobase
@@ -160,6 +170,6 @@ app.resolutions = {{...app.resolutions, xlsx: "0.18.5"}};
 fs.writeFileSync("package.json", JSON.stringify(app, null, 2));'
 say "installing packages"
 as_user yarn install --production --ignore-engines --non-interactive
-cp -R "$work/tools/node_modules/yarn" node_modules/yarn
-ln -s ../yarn/bin/yarn.js node_modules/.bin/yarn
-mv -T "$work/nocobase" "$new\""""
+as_user cp -R "$home/tools/node_modules/yarn" node_modules/yarn
+as_user ln -s ../yarn/bin/yarn.js node_modules/.bin/yarn
+mv -T "$home/nocobase" "$new\""""
