@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import os
+import signal
+import stat
+import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -126,7 +131,43 @@ def test_a_login_leaves_no_password_behind(plan: NodePlan) -> None:
     script = COMPOSE.pull_script(there, Pull(user="ann o'"))
     assert "--password-stdin reg:5000" in script
     assert "--username 'ann o'\"'\"''" in script
-    assert 'rm -rf "$DOCKER_CONFIG"' in script
+
+
+DOCKER = """\
+#!/bin/sh
+case $1 in
+    login) cat > "$DOCKER_CONFIG/config.json" ;;
+    pull) echo pulling; exec sleep 30 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_pull_that_is_killed_leaves_no_password(
+    plan: NodePlan, tmp_path: Path, number: signal.Signals
+) -> None:
+    aside, docker = tmp_path / "run" / "staged.login", tmp_path / "docker"
+    aside.parent.mkdir()
+    docker.write_text(DOCKER)
+    docker.chmod(0o755)
+    with subprocess.Popen(
+        ["/bin/sh", "-c", COMPOSE.pull_script(plan, Pull(user="ann", aside=str(aside)))],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "TMPDIR": str(tmp_path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(b"secret")
+        process.stdin.close()
+        assert process.stdout.readline() == b"pulling\n"
+        assert stat.S_IMODE(aside.stat().st_mode) == 0o700
+        assert (aside / "config.json").read_text() == "secret"
+        os.killpg(process.pid, number)
+        assert process.wait(timeout=10)
+    assert not list(aside.parent.iterdir())
+    assert set(tmp_path.iterdir()) == {aside.parent, docker}
 
 
 @pytest.mark.parametrize(

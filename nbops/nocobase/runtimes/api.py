@@ -121,11 +121,13 @@ class ImageState:
 class Pull:
     """How an image is brought to a node: exactly that of `digest` when one is given; with a
     `user` of the registry, whose password is read from standard input; from `staged`, where
-    the plan's `upload` lies on the host."""
+    the plan's `upload` lies on the host; `aside` is a path in the run's folder, for what must
+    not outlive the run."""
 
     digest: str = ""
     user: str = ""
     staged: str = ""
+    aside: str = ""
 
 
 class Runtime(Protocol):

@@ -78,7 +78,7 @@ id=$(docker image ls --quiet {quote(image)}) || exit 1
     def pull_script(self, plan: NodePlan, pull: Pull) -> str:
         """Pulls by the tag, or by the digest, which is then given the tag."""
         image = plan.image
-        login = _login(image, pull.user) if pull.user else ""
+        login = _login(image, pull) if pull.user else ""
         if not pull.digest:
             return f"{login}docker pull {quote(image)}\n"
         exact = quote(f"{repository(image)}@{pull.digest}")
@@ -212,12 +212,16 @@ def registry(image: str) -> str:
     return first if named else ""
 
 
-def _login(image: str, user: str) -> str:
-    # Docker keeps what it logs in with in a file; here in one that goes with the script.
+def _login(image: str, pull: Pull) -> str:
+    # Docker keeps what it logs in with in a file; here in one that goes with the script, or
+    # with the run when the script is killed. dash runs no EXIT trap at a signal.
+    there = quote(registry(image))
     return f"""\
-DOCKER_CONFIG=$(mktemp -d) && export DOCKER_CONFIG || exit 1
+DOCKER_CONFIG={quote(pull.aside)} && export DOCKER_CONFIG
 trap 'rm -rf "$DOCKER_CONFIG"' EXIT
-docker login --username {quote(user)} --password-stdin {quote(registry(image))} >/dev/null || exit 1
+trap 'exit 1' HUP INT TERM
+rm -rf "$DOCKER_CONFIG" && mkdir -m 700 "$DOCKER_CONFIG" || exit 1
+docker login --username {quote(pull.user)} --password-stdin {there} >/dev/null || exit 1
 """
 
 

@@ -75,6 +75,7 @@ new="$apps/.new-$version"
 work="$apps/.work-$version"
 rm -rf "$new" "$work"
 trap 'rm -rf "$work" "$new"' EXIT
+trap 'exit 1' HUP INT TERM
 install -d -m 755 "$work"
 {_unpack(plan, staged) if plan.package else _make()}
 [ ! -L "$new" ] && [ -f "$new/package.json" ] && [ -e "$new/node_modules/.bin/nocobase" ] || {{

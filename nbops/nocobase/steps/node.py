@@ -74,8 +74,9 @@ class PullNode:
             return Result(changed=True, msg=f"{node.plan.image} would be pulled")
         login = node.cluster.part("runtime").get("registry") or {}
         user = str(login.get("username") or "")
+        aside = f"{ctx.stage(b'{}')}.login" if user else ""
         outcome = ctx.act(
-            node.runtime.pull_script(node.plan, Pull(digest, user, _upload(node, ctx))),
+            node.runtime.pull_script(node.plan, Pull(digest, user, _upload(node, ctx), aside)),
             stdin=reveal(login["password"]).encode() if user else None,
             deadline=LONG_DEADLINE,
             idle=True,
