@@ -133,6 +133,26 @@ def test_a_package_of_another_checksum_is_refused(plan: NodePlan, package: Path)
     assert make(replace(plan, sha256=right), package).returncode == 0
 
 
+@root_only
+@pytest.mark.parametrize("name", ["a$(touch gone)b", "a`touch gone`b", "a'b c", 'a"b'])
+def test_a_packages_name_is_data_where_its_unpacker_is_missing(
+    plan: NodePlan, package: Path, tmp_path: Path, name: str
+) -> None:
+    there = replace(plan, package=name)
+    script = PM2.pull_script(there, Pull(staged=str(package))).replace("how=gzip", "how=no-gzip")
+    done = subprocess.run(
+        ["/bin/sh", "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.returncode == 1
+    assert f"no-gzip is needed to unpack {name}: apt-get" in done.stderr
+    assert not list(tmp_path.rglob("gone"))
+
+
 @pytest.fixture
 def victim(tmp_path: Path) -> Path:
     """A folder of root's with a file in it, to which a link leads."""

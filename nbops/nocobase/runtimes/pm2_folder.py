@@ -127,7 +127,7 @@ curl --fail --silent --show-error --location --retry 3 --output "$pack" {quote(p
 say unpacking
 how={"zstd" if plan.package.endswith((".zst", ".tzst")) else "gzip"}
 command -v "$how" >/dev/null 2>&1 || {{
-    echo "$how is needed to unpack {quote(plan.package)}: apt-get install $how" >&2; exit 1; }}
+    echo "$how is needed to unpack "{quote(plan.package)}": apt-get install $how" >&2; exit 1; }}
 mkdir "$work/app"
 tar --use-compress-program="$how" --no-same-owner -C "$work/app" -xf "$pack"
 only=$(ls -A "$work/app")
