@@ -96,6 +96,27 @@ def test_a_node_joins_and_one_leaves_and_visitors_notice_nothing(growing: Growin
     assert "nothing changed" in growing.deploy(left)
 
 
+def test_nothing_goes_on_over_a_group_that_was_edited_and_not_deployed(growing: Growing) -> None:
+    growing.deploy(growing.inventory("three.yml", "node1", "node2", "node3", spare=("node4",)))
+    before = [growing.running(node) for node in ("node1", "node2", "node3")]
+    fewer = str(growing.inventory("fewer.yml", "node1", "node2", spare=("node3", "node4")))
+    more = str(growing.inventory("more.yml", "node4", "node1", "node2", "node3"))
+    left = ("node3: a node of", "in the group `app` no more", "`nbops deploy` stops it")
+    new = ("node4: in the group `app`, and no node of release", "`nbops deploy` starts it")
+    word = ("--yes", "--accept-data-loss")
+    for words, command in (
+        (left, ("upgrade", fewer, "--version", "2.2.16")),
+        (left, ("rollback", fewer, *word)),
+        (left, ("restore", "some-backup", "-i", fewer, *word)),
+        (left, ("plugin", "enable", "map", "-i", fewer)),
+        (new, ("restore", "some-backup", "-i", more, *word)),
+        (new, ("plugin", "enable", "map", "-i", more)),
+    ):
+        said = growing.nbops(*command, code=2)
+        assert all(word in said for word in words), said
+    assert [growing.running(node) for node in ("node1", "node2", "node3")] == before
+
+
 def test_a_node_that_the_inventory_does_not_know_any_more_is_named(growing: Growing) -> None:
     three = growing.inventory("three.yml", "node1", "node2", "node3", spare=("node4",))
     growing.deploy(three)

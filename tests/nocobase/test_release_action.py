@@ -18,10 +18,11 @@ from nbops.nocobase.steps.release import back, coming, match, newer, place_of_ve
 
 Variables = Callable[..., Mapping[str, Any]]
 IMAGE = {"reference": "registry:5000/nocobase/nocobase:2.2.15", "digest": "sha256:aa"}
+NODES = ["node1", "node2", "node3"]
 
 
 def facts(number: int, version: str = "2.2.15") -> dict[str, Any]:
-    return {"nocobase_release": {"number": number, "version": version}}
+    return {"nocobase_release": {"number": number, "version": version, "hosts": NODES}}
 
 
 def test_nothing_deployed_matches_every_inventory(variables: Variables) -> None:
@@ -143,7 +144,7 @@ def test_while_an_upgrade_is_half_way_nothing_else_begins(variables: Variables) 
 
 
 def test_a_rollback_goes_back_from_what_is_half_way(variables: Variables) -> None:
-    one = {"number": 1, "parent": None, "version": "2.2.15", "plugins": [], "backup": ""}
+    one = facts(1)["nocobase_release"] | {"parent": None, "plugins": [], "backup": ""}
     way = one | {"number": 2, "parent": 1, "version": "2.2.16", "backup": "b", "phase": "upgrade"}
     known = {"nocobase_release": one, "nocobase_releases": [one], "nocobase_pending": way}
     result = back(cluster_of(variables(facts={"node2": known})), None)

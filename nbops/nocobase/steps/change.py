@@ -21,6 +21,7 @@ from nbops.nocobase.plans import RECORDS, Here, here, plans_in, recorded, wanted
 from nbops.nocobase.releases import Release
 from nbops.nocobase.runtimes.api import NodePlan
 from nbops.nocobase.runtimes.kinds import runtime
+from nbops.nocobase.steps.leavers import out_of_reach
 from nbops.nocobase.steps.node import look
 from nbops.nocobase.steps.release import known, none_pending
 from nbops.nocobase.steps.start import node_state
@@ -157,21 +158,7 @@ def _warnings(cluster: Cluster, change: Change) -> tuple[str, ...]:
     record = present(cluster)
     if record is None or cluster.me.host != cluster.first.host:
         return ()
-    return tuple(
-        f"{host} is in the inventory no more, and its app may still run there and write to the"
-        f" database: stop it with `{_stop_line(record, cluster, host)}`"
-        for host in change.gone
-    )
-
-
-def _stop_line(record: Release, cluster: Cluster, host: str) -> str:
-    """One line that stops the apps of a host, for the operator."""
-    kind, plans = plans_in(record, host, in_use(cluster))
-    names = [plan.name for plan in plans]
-    if kind == "pm2":
-        return f"ssh {host} systemctl disable --now {' '.join(names)}"
-    both = " ".join(names)
-    return f"ssh {host} 'docker update --restart no {both} && docker stop {both}'"
+    return tuple(out_of_reach(record, cluster, host) for host in change.gone)
 
 
 def _standing(node: Here, ctx: ActionContext) -> Standing:

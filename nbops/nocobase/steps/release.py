@@ -20,10 +20,10 @@ from nbops.nocobase.files import Wanted, put_script, stage
 from nbops.nocobase.keys import RELEASE_KEYS, match_keys, release_marks
 from nbops.nocobase.plans import RECORDS, here, in_database, recorded, wanted_release
 from nbops.nocobase.releases import PENDING, Release, read_release, way_back
+from nbops.nocobase.steps.leavers import RELEASES, check_joined, check_leavers
 from nbops.runbook.spec import ActionSpec, Args
 
 FACT = "nocobase_release"
-ALL = "nocobase_releases"
 ON_ITS_WAY = "nocobase_pending"
 BACK = "nocobase_back"
 SWITCHED = "nocobase_switched"
@@ -39,15 +39,17 @@ done
 class ReleaseArgs(Args):
     """The arguments of `nocobase_release`."""
 
-    state: Literal["read", "open", "match", "newer", "back", "pending", "present", "dropped"] = (
-        Field(
-            description="`read` the host's records; `open` them with their secrets, for the way"
-            " back; `match` them with the inventory over all hosts, which refuses another version;"
-            " `newer` refuses all but a later version, and ends the run when it is there already;"
-            " `back` finds where a rollback goes; `pending` writes what is on its way; `present`"
-            " writes what is deployed now; `dropped` removes what was on its way, and writes down"
-            " the database that serves since where that is another one."
-        )
+    state: Literal[
+        "read", "open", "match", "nodes", "newer", "back", "pending", "present", "dropped"
+    ] = Field(
+        description="`read` the host's records; `open` them with their secrets, for the way"
+        " back; `match` them with the inventory over all hosts, which refuses another version;"
+        " `nodes` refuses unless the group `app` is the nodes of the present release; `newer`"
+        " refuses all but a later version, and ends the run when it is there already; `back`"
+        " finds where a rollback goes; `pending` writes what is on its way; `present` writes"
+        " what is deployed now; `dropped` removes what was on its way, and writes down the"
+        " database that serves since where that is another one. `nodes`, `newer` and `back`"
+        " refuse while a node is in the group `app` no more and was not stopped by a deploy."
     )
     phase: Literal["maintenance", "upgrade"] = Field(
         default="maintenance",
@@ -66,7 +68,10 @@ class ReleaseRecord:
         example="- nocobase_release:\n    state: present\n",
         free_form="state",
         effect=Effect.FILE,
-        returns={"release": "The record without its files; none when nothing is deployed."},
+        returns={
+            "release": "The record without its files; none when nothing is deployed.",
+            "pending": "With `nodes`: what another run left on its way; none when none did.",
+        },
     )
 
     def run(self, args: ReleaseArgs, ctx: ActionContext) -> Result:
@@ -105,7 +110,7 @@ def _read(cluster: Cluster, ctx: ActionContext) -> Result:
     last = list(records.values())[-1:]
     facts = {
         FACT: newest,
-        ALL: known,
+        RELEASES: known,
         ON_ITS_WAY: pending.facts() if pending else None,
         RELEASE_KEYS: release_marks(last[0], cluster.settings) if last else {},
     }
@@ -119,6 +124,10 @@ def _open(cluster: Cluster, ctx: ActionContext) -> Result:
 
 def _newer(cluster: Cluster, ctx: ActionContext) -> Result:
     return newer(cluster, place_of_version(ctx.vars))
+
+
+def _nodes(cluster: Cluster, _ctx: ActionContext) -> Result:
+    return nodes(cluster)
 
 
 def _present(cluster: Cluster, ctx: ActionContext) -> Result:
@@ -247,11 +256,7 @@ def newer(cluster: Cluster, place: Place | None = None) -> Result:
     upgrade is half-way.
     """
     none_pending(cluster)
-    last = known(cluster)
-    if last is None:
-        raise RefusedError(
-            f"{cluster.name} is not deployed yet", hint="`nbops deploy` is for the first time"
-        )
+    last = _deployed(cluster)
     if last["version"] == cluster.version:
         text = f"{cluster.name} runs {cluster.version} already (release {last['number']})"
         return Result(msg=text, values={"release": last}, directive=EndRun(text))
@@ -262,22 +267,45 @@ def newer(cluster: Cluster, place: Place | None = None) -> Result:
             place=place,
             hint="`nbops rollback` goes back to the release before, with its database",
         )
-    return _result(last)
+    return replace(_result(last), warnings=check_leavers(cluster, last))
+
+
+def nodes(cluster: Cluster) -> Result:
+    """Whether the group `app` is the nodes of the present release.
+
+    Raises RefusedError when it is not, and when nothing is deployed.
+    """
+    last, way = _deployed(cluster), pending(cluster)
+    warnings = check_leavers(cluster, last, way)
+    check_joined(cluster, last)
+    values = {"release": last, "pending": way}
+    return Result(values=values, facts={FACT: last}, warnings=warnings)
+
+
+def _deployed(cluster: Cluster) -> Mapping[str, Any]:
+    last = known(cluster)
+    if last is None:
+        raise RefusedError(
+            f"{cluster.name} is not deployed yet", hint="`nbops deploy` is for the first time"
+        )
+    return last
 
 
 def back(cluster: Cluster, to: int | None) -> Result:
     """Where a rollback goes: from what is on its way, if anything is, else from the present
     release. Raises RefusedError when there is no way."""
-    current = pending(cluster) or known(cluster)
+    last, way_on = known(cluster), pending(cluster)
+    current = way_on or last
     if current is None:
         raise RefusedError(f"{cluster.name} is not deployed: there is nothing to go back from")
-    told = [facts for host in cluster.members for facts in cluster.fact(host, ALL) or ()]
+    warnings = check_leavers(cluster, last, way_on)
+    told = [facts for host in cluster.members for facts in cluster.fact(host, RELEASES) or ()]
     try:
         way = way_back(told, current, to)
     except ValueError as error:
         raise RefusedError(str(error), hint="`nbops releases` lists them") from None
     values = {"from": dict(current), "to": dict(way.target), "backup": way.backup}
-    return Result(values=values, facts={BACK: values})
+    return Result(values=values, facts={BACK: values}, warnings=warnings)
 
 
 def _order(version: str) -> tuple[tuple[int, ...], tuple[Any, ...]]:
@@ -348,6 +376,7 @@ _STATES: Mapping[str, Callable[[Cluster, ActionContext], Result]] = {
     "read": _read,
     "open": _open,
     "match": _match,
+    "nodes": _nodes,
     "newer": _newer,
     "present": _present,
     "dropped": _drop,
