@@ -147,7 +147,8 @@ def test_a_plugin_that_fails_half_way_leaves_the_cluster_as_it_was(cluster: Clus
 def test_a_backup_is_restored_under_the_release_that_runs(cluster: Cluster) -> None:
     before = str(seen(cluster)["release"]["backup"])  # of before the plugin
     refused = cluster.nbops("restore", before, "-i", str(cluster.inventory), "--yes", "--plain")
-    assert refused.returncode in {1, 2}
+    assert refused.returncode == 2
+    assert "without your word" in refused.stdout + refused.stderr
     done = cluster.nbops(
         "restore", before, "-i", str(cluster.inventory), "--yes", "--accept-data-loss", "--plain"
     )

@@ -15,6 +15,11 @@ class AcceptArgs(Args):
     """The arguments of `nocobase_accept`."""
 
     answer: str = Field(description="What the operator typed; `yes` accepts.")
+    backup: str | None = Field(
+        default=None,
+        description="The backup that is restored under the version that runs; without it, it is"
+        " the way back that `nocobase_release: back` found.",
+    )
 
 
 class Accept:
@@ -34,10 +39,17 @@ class Accept:
         """`--yes --accept-data-loss` accepts as well; check mode needs no word."""
         if ctx.check or ctx.vars["nbops_accept_data_loss"] or args.answer.strip() == "yes":
             return Result()
-        back = ctx.vars["nocobase_back"]
         raise RefusedError(
-            f"{cluster_of(ctx.vars).name} does not go back to {back['to']['version']} (release"
-            f" {back['to']['number']}) without your word: all that was written since the backup"
-            f" {back['backup']} would be lost to the users",
+            f"{cluster_of(ctx.vars).name} does not {_goes(args.backup, ctx)} would be lost to the"
+            " users",
             hint="type `yes` when it asks, or say `--yes --accept-data-loss`",
         )
+
+
+def _goes(backup: str | None, ctx: ActionContext) -> str:
+    since = "without your word: all that was written since the backup"
+    if backup is not None:
+        return f"get another database {since} {backup}"
+    back = ctx.vars["nocobase_back"]
+    target = f"{back['to']['version']} (release {back['to']['number']})"
+    return f"go back to {target} {since} {back['backup']}"

@@ -40,10 +40,18 @@ FACT = "nocobase_restored"
 _MAY_DIFFER = frozenset({"extensions"})
 
 
-class RestoreArgs(Args):
+class BackupArgs(Args):
     """The arguments of `database_restore` and `database_swap`."""
 
     backup: str = Field(description="the name of the backup, as `nbops backups` lists it")
+
+
+class RestoreArgs(BackupArgs):
+    """The arguments of `database_restore`."""
+
+    version: str | None = Field(
+        default=None, description="refuse a backup of another version of the app than this"
+    )
 
 
 class DatabaseRestore:
@@ -70,6 +78,7 @@ class DatabaseRestore:
         if ctx.host != here.host.host:
             return Result(skipped=True, msg=f"the tools of the database run on {here.host.host}")
         manifest = backup_of(here, args.backup, ctx)
+        check_version(manifest, args.version)
         here = ready(here, ctx)
         opened(here, ctx)
         seen = look(here, ctx)
@@ -116,6 +125,16 @@ def backup_of(here: DatabaseHere, name: str, ctx: ActionContext) -> Manifest:
             f"the backup {name} is of {found.dialect}, the cluster's database is {here.copies.kind}"
         )
     return found
+
+
+def check_version(manifest: Manifest, version: str | None) -> None:
+    """Raises RefusedError for a backup of another version than the one that is wanted; one
+    that does not tell is taken."""
+    if version and manifest.version and manifest.version != version.removesuffix("-full"):
+        raise RefusedError(
+            f"the backup {manifest.name} is of version {manifest.version}, and {version} runs",
+            hint="`nbops rollback` brings back both",
+        )
 
 
 def swaps_of(here: DatabaseHere, seen: Seen, manifest: Manifest, run: str) -> list[Swap]:

@@ -14,11 +14,11 @@ from nbops.nocobase.databases.watched import fed, unpack
 from nbops.nocobase.plans import Here, here
 from nbops.nocobase.shelf import manifest_of, shelf_of
 from nbops.nocobase.steps.backup_files import WHAT, plugins_folder
-from nbops.nocobase.steps.restore import RestoreArgs
+from nbops.nocobase.steps.restore import BackupArgs
 from nbops.runbook.spec import ActionSpec
 
 
-class RestoreFilesArgs(RestoreArgs):
+class RestoreFilesArgs(BackupArgs):
     """The arguments of `nocobase_restore_files`."""
 
     state: Literal["restored", "back"] = Field(

@@ -24,11 +24,11 @@ from nbops.nocobase.databases.here import (
     opened,
     ready,
 )
-from nbops.nocobase.steps.restore import RestoreArgs, backup_of, is_whole, swaps_of
+from nbops.nocobase.steps.restore import BackupArgs, backup_of, is_whole, swaps_of
 from nbops.runbook.spec import ActionSpec, Args, NoArgs
 
 
-class SwapArgs(RestoreArgs):
+class SwapArgs(BackupArgs):
     """The arguments of `database_swap`."""
 
     state: Literal["swapped", "back"] = Field(
