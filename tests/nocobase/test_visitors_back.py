@@ -21,6 +21,8 @@ from typing import Any
 import pytest
 import yaml
 
+from nbops.runbook.expr import Templar
+
 SETTINGS = """
 cluster: demo
 version: 2.2.16
@@ -249,3 +251,51 @@ def test_nobody_is_let_in_when_no_node_was_verified(desk: Desk) -> None:
     assert code == 1, out
     assert "node1 was not verified with 2.2.16, and does not serve it now" in out
     assert not (desk.folder / "told").exists()
+
+
+def shipped_begin_of_a_restore(pending: dict[str, str] | None) -> list[dict[str, Any]]:
+    """The plays of the shipped runbooks that put the page up, and a failure after them; another
+    run has left this note."""
+    folder = Path(__file__).parents[2] / "runbooks"
+    restore = yaml.safe_load((folder / "restore.yml").read_text())
+    (page,) = (play for play in restore if play["name"] == "503 at every balancer")
+    plays = yaml.safe_load((folder / f"{page['import_playbook']}").read_text())
+    for play in plays:
+        play["vars"] = page["vars"]
+    found = {"set_fact": {"found": {"pending": pending}}}
+    first = {"hosts": "app", "gather_facts": False, "tasks": [found]}
+    return [first, *plays, {"hosts": "app", "gather_facts": False, "tasks": [{"fail": {}}]}]
+
+
+def test_a_restore_that_fails_lets_nobody_in_to_a_database_that_another_run_changed(
+    desk: Desk,
+) -> None:
+    note = {"run": "r9", "phase": "upgrade"}
+    code, out = desk.play(shipped_begin_of_a_restore(note))
+    assert code == 6, out
+    assert "run r9 had begun to change the database: 503 stands, and `nbops rollback`" in out
+    assert desk.answer(desk.door) == 503
+
+
+@pytest.mark.parametrize("note", [None, {"run": "r9", "phase": "maintenance"}])
+def test_a_restore_that_fails_over_a_sound_database_lets_visitors_in_again(
+    desk: Desk, note: dict[str, str] | None
+) -> None:
+    code, out = desk.play(shipped_begin_of_a_restore(note))
+    assert code == 3, out
+    assert desk.answer(desk.door) == 200
+
+
+@pytest.mark.parametrize("phase", ["", "maintenance", "upgrade"])
+def test_a_restore_that_fails_leaves_the_note_of_another_run(phase: str) -> None:
+    """And starts no node on a database that the other run has changed."""
+    path = Path(__file__).parents[2] / "runbooks" / "restore.yml"
+    tasks = [task for play in yaml.safe_load(path.read_text()) for task in play.get("tasks", ())]
+    undo = {one["name"]: one for task in tasks for one in task.get("rollback", ())}
+    found = {"found": {"pending": {"run": "r9", "phase": phase} if phase else None}}
+
+    def holds(name: str) -> object:
+        return Templar().condition(undo[name]["when"], found, None)
+
+    assert holds("Strike the note") is (phase == "")
+    assert holds("The nodes as they were") is (phase != "upgrade")
