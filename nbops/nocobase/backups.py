@@ -99,6 +99,8 @@ def _faults(manifest: Manifest) -> list[str]:
     faults = [] if is_name(manifest.name) else ["name: no name of a backup"]
     if manifest.what not in KINDS:
         faults.append(f"what: neither {' nor '.join(KINDS)}")
+    if not manifest.parts:
+        faults.append("parts: none")
     for number, part in enumerate(manifest.parts):
         if not _FILE.fullmatch(part.file) or part.file == MANIFEST:
             faults.append(f"parts.{number}.file: no plain name of a file")

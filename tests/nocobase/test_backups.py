@@ -97,6 +97,11 @@ def test_a_part_that_no_backup_has_is_refused(field: str, wrong: list[object]) -
             read_manifest(manifest(parts=(replace(part, **{field: value}),)).text())  # type: ignore[arg-type]
 
 
+def test_a_backup_of_nothing_is_none() -> None:
+    with pytest.raises(ValueError, match="parts: none"):
+        read_manifest(manifest(parts=()).text())
+
+
 def test_a_sub_applications_file_may_have_letters_of_any_script() -> None:
     there = manifest(parts=(Part("application-商店_é.v-2.sql.zst", 0, "ab" * 32),))
     assert read_manifest(there.text()) == there

@@ -109,6 +109,14 @@ def test_the_same_app_has_the_same_mark_and_another_has_not(
 
 
 @root_only
+def test_a_version_whose_name_begins_alike_stays(plan: NodePlan, package: Path) -> None:
+    make(replace(plan, image=f"{plan.image}-beta"), package)
+    make(plan, package)
+    apps = Path(plan.home) / "apps"
+    assert (apps / f"{plan.version}-beta" / "package.json").is_file()
+
+
+@root_only
 def test_what_is_no_app_folder_leaves_the_old_one(
     plan: NodePlan, package: Path, tmp_path: Path
 ) -> None:

@@ -101,7 +101,7 @@ if grep -Fqsx -D skip "$mark" "$made/{MARK}"; then rm -rf "$new"
 else rm -rf "$made"; mv -T "$new" "$made"; fi
 ln -sfnT "$made" ".link-$version"
 mv -T ".link-$version" "$version"
-for old in "$version"-*; do
+for old in "$version"-{"[0-9a-f]" * 12}; do
     [ "$old" = "$made" ] || grep -qsFx "WorkingDirectory=$apps/$old" {UNITS}/nocobase-*.service ||
         rm -rf "$old"
 done
