@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import quote, quote_plus
 
+from nbops.base.clean import seen
+
 MASK = "********"
 _SHORTEST_MASKED = 4
 _SHORTEST_IN_BASE64 = 8  # of a shorter one, what no neighbour changes could be any text
@@ -94,7 +96,8 @@ class Masker:
     """Replaces every known secret in text and data: for what comes back from hosts.
 
     It is known as it is and in the forms in which files, addresses, JSON, shells and base64
-    write it; what else a program makes of it (a digest, a part of it) is not.
+    write it; what else a program makes of it (a digest, a part of it) is not. Colours and
+    other unseen signs within it do not hide it.
 
     A secret of fewer than four characters is masked by its type alone: to replace `a`
     everywhere would hide the output and not the secret.
@@ -108,7 +111,7 @@ class Masker:
     def learn(self, secret: Secret | str) -> None:
         """Mask this value from now on, and each of its lines when it has several."""
         text = reveal(secret)
-        parts = {text, *(line.strip() for line in text.splitlines())}
+        parts = {text, seen(text), *(line.strip() for line in text.splitlines())}
         with self._change:
             for part in parts:
                 if len(part) >= _SHORTEST_MASKED:
@@ -116,7 +119,18 @@ class Masker:
             self._ordered = tuple(sorted(self._values, key=len, reverse=True))
 
     def text(self, text: str) -> str:
-        """`text` with every known secret replaced, the longest first."""
+        """`text` with every known secret replaced, the longest first.
+
+        Where one was broken up by what is not seen, all of that is taken out of the text.
+        """
+        shown = self._replaced(text)
+        bare = seen(shown)
+        if bare is shown:
+            return shown
+        masked = self._replaced(bare)
+        return shown if masked == bare else masked
+
+    def _replaced(self, text: str) -> str:
         for value in self._ordered:
             if value in text:
                 text = text.replace(value, MASK)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nbops.base.clean import clean
 from nbops.base.errors import ActionFailed, Interrupted, NbopsError, UsageError
 from nbops.cli import show
 from nbops.cli.options import Output, Target, expand
-from nbops.report.clean import clean
 
 if TYPE_CHECKING:
     from nbops.cli.looker import HostLooker

@@ -8,10 +8,10 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nbops.base.clean import clean, one_line
 from nbops.base.errors import NbopsError, Problem, origin
 from nbops.base.events import EVENT_FORMAT
 from nbops.cli.faults import MaskedBug
-from nbops.report.clean import clean, one_line
 from nbops.report.ending import problems
 from nbops.report.jsonl import as_line, plain_data
 from nbops.report.out import Out

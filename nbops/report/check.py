@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import singledispatchmethod
 from typing import Any
 
+from nbops.base.clean import clean
 from nbops.base.errors import HostUnusable
 from nbops.base.events import Event, Note, RunEnded, RunStarted, Status, StepEnded
-from nbops.report.clean import clean
 from nbops.report.lines import Line, Span, Tone, count, duration, line, names
 
 PROBLEM, WARNING = "problem", "warning"

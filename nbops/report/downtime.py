@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from nbops.base.clean import one_line
 from nbops.base.events import Event, MaintenanceMark, PhaseStarted
-from nbops.report.clean import one_line
 from nbops.report.lines import Line, Span, Tone, duration, line
 
 _LEAST = 0.05  # seconds; a part that rounds to nothing is not told

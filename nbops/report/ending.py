@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from nbops.base.clean import one_line
 from nbops.base.errors import NbopsError, Problem
 from nbops.base.events import MaintenanceMark, Note, Question, RunEnded, RunStarted
-from nbops.report.clean import one_line
 from nbops.report.lines import Line, Span, Tone, block, count, duration, line, names
 
 COUNTS = ("ok", "changed", "unreachable", "failed", "skipped", "rescued", "ignored")

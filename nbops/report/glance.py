@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from nbops.base.clean import one_line
 from nbops.nocobase.backups import bytes_of
 from nbops.nocobase.glance import AppSeen, Glance, troubles
-from nbops.report.clean import one_line
 
 
 def lines(seen: Glance) -> list[str]:

@@ -21,10 +21,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from nbops import __version__
+from nbops.base.clean import clean
 from nbops.base.events import Event, StepEnded
 from nbops.journal.read import PastRun
 from nbops.report import ending, step
-from nbops.report.clean import clean
 from nbops.report.jsonl import plain_data
 from nbops.report.lines import count, duration
 from nbops.report.story import Story, ToldTask

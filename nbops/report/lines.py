@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from nbops.report.clean import clean
+from nbops.base.clean import clean
 
 
 class Tone(StrEnum):

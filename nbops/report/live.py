@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from nbops.base.clean import one_line
 from nbops.base.events import Status
-from nbops.report.clean import one_line
 from nbops.report.lines import Line, Span, Tone, duration, line, names
 from nbops.report.step import TONES
 from nbops.report.tally import Tally, Waiting

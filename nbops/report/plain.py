@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import singledispatchmethod
 from typing import TextIO
 
+from nbops.base.clean import one_line
 from nbops.base.events import (
     Event,
     MaintenanceMark,
@@ -26,7 +27,6 @@ from nbops.base.events import (
 )
 from nbops.lab.events import LabStep
 from nbops.report import ending, step
-from nbops.report.clean import one_line
 from nbops.report.downtime import Downtime
 from nbops.report.lines import Line, Span, count, duration, line, names
 from nbops.report.out import Out

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from nbops.base.clean import one_line
 from nbops.base.events import Status, StepEnded
-from nbops.report.clean import one_line
 from nbops.report.jsonl import plain_data
 from nbops.report.lines import Line, Span, Tone, block, duration, line
 

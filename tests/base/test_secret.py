@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nbops.base.clean import clean, seen
 from nbops.base.events import Note
 from nbops.base.secret import MASK, Masker, Secret
 
@@ -94,6 +95,32 @@ def test_a_secret_is_masked_in_every_way_of_writing_it(written: Callable[[str], 
     assert shown.startswith("before ")
     assert shown.endswith(" after")
     assert MASK in shown
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "correct\x1b[01;31m\x1b[K-horse\x1b[m\x1b[K-battery",
+        "correct-\x9b1mhorse-battery",
+        "correct\x1b]8;;http://x\x1b\\-horse-battery",
+        "correct-\x00horse\x07-battery",
+        "correct\r-horse\r\v-battery",
+        "correct-ho\u200brse-\u202ebat\xadtery\ufe0f",
+    ],
+)
+def test_a_secret_is_masked_however_it_is_coloured_or_broken_up(printed: str) -> None:
+    masker = Masker()
+    masker.learn("correct-horse-battery")
+    text = f"\x1b[1mDB_PASSWORD\x1b[m={printed}; done\nnext"
+    assert clean(masker.text(text)).startswith(f"DB_PASSWORD={MASK}")
+    assert seen(masker.text(text)).endswith("; done\nnext")
+
+
+def test_text_without_a_secret_keeps_its_colours_and_returns() -> None:
+    masker = Masker()
+    masker.learn("correct-horse-battery")
+    text = "\x1b[32mok\x1b[m: correct-horse\r10 %\r20 %\r\n"
+    assert masker.text(text) == text
 
 
 @given(st.binary(max_size=7), st.binary(max_size=7))

@@ -11,10 +11,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from nbops.base.clean import clean
 from nbops.base.events import Event, PhaseStarted, RunEnded, Status, StepEnded, TaskStarted
 from nbops.journal.read import PastRun
 from nbops.report import html
-from nbops.report.clean import clean
 from tests.report import report_events as told
 
 BLOCKS = {

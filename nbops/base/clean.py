@@ -21,6 +21,13 @@ _BREAKS = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _INVISIBLE = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
+# All of these, and what is drawn as nothing: joiners, soft hyphens, selectors of variants.
+_SIGNS = (
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\xad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]"
+)
+_SIGN = re.compile(_SIGNS)
+_UNSEEN = re.compile(f"{_SEQUENCES.pattern}|{_SIGNS}")
 
 
 def clean(text: str) -> str:
@@ -37,3 +44,9 @@ def clean(text: str) -> str:
 def one_line(text: str) -> str:
     """`text` cleaned, with every run of white space as one space."""
     return " ".join(clean(text).split())
+
+
+def seen(text: str) -> str:
+    """The letters of `text` that a reader sees, on the lines that end with a newline: what is
+    to be found in it is found however it is coloured or broken up."""
+    return _UNSEEN.sub("", text) if _SIGN.search(text) else text
