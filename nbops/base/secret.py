@@ -14,6 +14,7 @@ from urllib.parse import quote, quote_plus
 from nbops.base.clean import seen
 
 MASK = "********"
+CUT = "[…]"
 _SHORTEST_MASKED = 4
 _SHORTEST_IN_BASE64 = 8  # of a shorter one, what no neighbour changes could be any text
 
@@ -67,6 +68,18 @@ def reveal(value: str | Secret) -> str:
     return value.reveal() if isinstance(value, Secret) else value
 
 
+def beginning(text: str, most: int) -> str:
+    """At most so many letters of the beginning of `text`; the masker sees that it was cut."""
+    shown = text if len(text) <= most else seen(text)
+    return shown if len(shown) <= most else f"{shown[: most - len(CUT)]}{CUT}"
+
+
+def ending(text: str, most: int) -> str:
+    """At most so many letters of the end of `text`; the masker sees that it was cut."""
+    shown = text if len(text) <= most else seen(text)
+    return shown if len(shown) <= most else f"{CUT}{shown[len(shown) - most + len(CUT) :]}"
+
+
 def forms(text: str) -> Iterator[str]:
     """A text as it is, and as files, addresses, JSON, shells and base64 write it."""
     yield text
@@ -97,7 +110,7 @@ class Masker:
 
     It is known as it is and in the forms in which files, addresses, JSON, shells and base64
     write it; what else a program makes of it (a digest, a part of it) is not. Colours and
-    other unseen signs within it do not hide it.
+    other unseen signs within it do not hide it, nor does a cut by `beginning` or `ending`.
 
     A secret of fewer than four characters is masked by its type alone: to replace `a`
     everywhere would hide the output and not the secret.
@@ -134,6 +147,34 @@ class Masker:
         for value in self._ordered:
             if value in text:
                 text = text.replace(value, MASK)
+        if CUT not in text:
+            return text
+        before, *rest = text.split(CUT)
+        for after in rest:
+            before = f"{self._not_begun(before)}{CUT}{self._not_ended(after)}"
+        return before
+
+    def _not_begun(self, text: str) -> str:
+        """`text`, which was cut at its end, without the beginning of a secret there."""
+        for value in self._ordered:
+            begun = value[:_SHORTEST_MASKED]
+            at = text.find(begun, max(0, len(text) - len(value)))
+            while at >= 0:
+                if value.startswith(text[at:]):
+                    return text[:at] + MASK
+                at = text.find(begun, at + 1)
+        return text
+
+    def _not_ended(self, text: str) -> str:
+        """`text`, which was cut at its beginning, without the end of a secret there."""
+        for value in self._ordered:
+            ended = value[-_SHORTEST_MASKED:]
+            at = text.rfind(ended, 0, len(value))
+            while at >= 0:
+                end = at + len(ended)
+                if value.endswith(text[:end]):
+                    return MASK + text[end:]
+                at = text.rfind(ended, 0, end - 1)
         return text
 
     def data(self, value: Any) -> Any:

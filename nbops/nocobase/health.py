@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from nbops.base.secret import beginning
+
 HEALTH_PATH = "/api/__health_check"
 INFO_PATH = "/api/app:getInfo"
 
@@ -120,7 +122,7 @@ def app_error(body: str) -> str:
     document = _object(_parse(body))
     errors = document.get("errors")
     first = errors[0] if isinstance(errors, list) and errors else document.get("error")
-    return " ".join(str(_object(first).get("message") or "").split())[:200]
+    return beginning(" ".join(str(_object(first).get("message") or "").split()), 200)
 
 
 def _parse(body: str) -> Any:

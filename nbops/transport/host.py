@@ -23,6 +23,7 @@ from nbops.base.errors import (
 )
 from nbops.base.events import Emit, Note
 from nbops.base.retry import Deadline, Stop
+from nbops.base.secret import beginning
 from nbops.transport import files, jobs
 from nbops.transport.jobs import JobMissing, Output
 from nbops.transport.machine import Machine
@@ -159,8 +160,7 @@ class HostSession:
                 ) from None
 
     def _too_late(self, command: Command) -> DeadlineExceeded:
-        what = " ".join(command.masked().split())
-        shown = what if len(what) <= 80 else f"{what[:79]}…"
+        shown = beginning(" ".join(command.masked().split()), 80)
         how = "gave no output for" if command.idle else "was not done after"
         return DeadlineExceeded(
             f"{self._host}: `{shown}` {how} {command.deadline:g} s; it was killed",

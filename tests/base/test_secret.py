@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from nbops.base.clean import clean, seen
 from nbops.base.events import Note
-from nbops.base.secret import MASK, Masker, Secret
+from nbops.base.secret import MASK, Masker, Secret, beginning, ending
 
 
 def test_a_secret_shows_as_asterisks_however_it_is_printed() -> None:
@@ -121,6 +121,31 @@ def test_text_without_a_secret_keeps_its_colours_and_returns() -> None:
     masker.learn("correct-horse-battery")
     text = "\x1b[32mok\x1b[m: correct-horse\r10 %\r20 %\r\n"
     assert masker.text(text) == text
+
+
+@pytest.mark.parametrize("most", range(20, 60))
+def test_a_secret_that_a_cut_goes_through_is_masked(most: int) -> None:
+    masker = Masker()
+    masker.learn("correct-horse-battery")
+    text = "DB_PASSWORD=correct-horse-battery is wrong, says the database"
+    shown = [masker.text(beginning(text, most)), masker.text(ending(text, most))]
+    assert not [one for one in shown if "corr" in one or "tery" in one]
+    assert len(beginning(text, most)) == len(ending(text, most)) == most
+    assert shown[0].startswith("DB_PASSWORD=")
+    assert shown[1].endswith("database")
+
+
+@pytest.mark.parametrize("most", range(25, 60))
+def test_a_cut_through_a_coloured_secret_is_seen_too(most: int) -> None:
+    masker = Masker()
+    masker.learn("correct-horse-battery")
+    text = "a long text before it, correct-\x1b[01;31mhorse\x1b[m-battery"
+    assert "corr" not in clean(masker.text(beginning(text, most)))
+    assert "tery" not in clean(masker.text(ending(text, most)))
+
+
+def test_text_that_is_short_enough_is_not_cut() -> None:
+    assert beginning("four", 4) == ending("four", 4) == "four"
 
 
 @given(st.binary(max_size=7), st.binary(max_size=7))

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from nbops.base.secret import Masker
 from nbops.nocobase.health import Health, advice, app_error, read_health, read_version
 
 
@@ -68,6 +69,14 @@ def test_no_version_is_none(body: str) -> None:
 )
 def test_the_first_error_of_an_answer_is_its_word(body: str, message: str) -> None:
     assert app_error(body) == message
+
+
+def test_a_long_error_shows_no_part_of_a_secret() -> None:
+    masker = Masker()
+    masker.learn("correct-horse-battery")
+    message = f"{'x' * 180} correct-horse-battery is wrong"
+    body = json.dumps({"errors": [{"message": message}]})
+    assert "corr" not in masker.text(app_error(body))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+from nbops.base.secret import MASK, Masker
 from nbops.nocobase.steps.wait import telling
 
 
@@ -21,3 +22,10 @@ def test_plain_lines_stay_but_empty_ones() -> None:
 
 def test_long_lines_are_shortened() -> None:
     assert len(telling(["x" * 10000])[0]) < 300
+
+
+def test_a_shortened_line_shows_no_part_of_a_secret() -> None:
+    masker = Masker()
+    masker.learn("correct-horse-battery")
+    (line,) = telling([f"{'x' * 220}correct-horse-battery is no password"])
+    assert masker.text(line) == f"{'x' * 220}{MASK}[…]"

@@ -17,7 +17,7 @@ from nbops.base.errors import (
     JobLost,
 )
 from nbops.base.retry import Stop
-from nbops.base.secret import Secret
+from nbops.base.secret import Masker, Secret
 from nbops.transport.endpoint import Endpoint
 from nbops.transport.host import HostSession
 from nbops.transport.script import Job
@@ -185,6 +185,16 @@ def test_a_late_job_is_killed_with_its_strays(session: HostSession) -> None:
     assert report.outcome is not None
     assert report.outcome.status in {137, 143}
     assert session.run(Command("echo alive")).out == "alive\n"
+
+
+def test_a_late_command_is_named_without_a_part_of_a_secret(session: HostSession) -> None:
+    masker = Masker()
+    masker.learn("correct-horse-battery")
+    script = f"sleep 9; : {'x' * 50} correct-horse-battery"
+    with pytest.raises(DeadlineExceeded) as caught:
+        session.run(Command(script, deadline=0.5))
+    assert "`sleep 9; : xxx" in str(caught.value)
+    assert "corr" not in masker.text(str(caught.value))
 
 
 def test_an_idle_deadline_of_a_job_counts_from_its_last_output(session: HostSession) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from nbops.actions.api import ActionContext
 from nbops.base.command import join
 from nbops.base.errors import ActionFailed
+from nbops.base.secret import ending
 from nbops.nocobase.balancers.api import BalancerPlan, BalancerState, Change
 from nbops.nocobase.balancers.ask import Door, Mode, look_script, read_look
 
@@ -75,7 +76,7 @@ class External:
             said = "\n".join(part for part in (outcome.out.strip(), outcome.err.strip()) if part)
             raise ActionFailed(
                 f"balancer.commands.{name} ended with status {outcome.status}"
-                + (f":\n{said[-2000:]}" if said else ", and said nothing"),
+                + (f":\n{ending(said, 2000)}" if said else ", and said nothing"),
                 hint="run it by hand from the inventory's folder",
             )
 

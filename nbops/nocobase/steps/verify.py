@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nbops.actions.api import ActionContext, Result
 from nbops.base.command import Effect, quote
+from nbops.base.secret import beginning
 from nbops.nocobase.plans import Here, here
 from nbops.nocobase.runtimes.api import NodePlan, NodeState
 from nbops.nocobase.steps.start import started
@@ -63,7 +64,7 @@ def _silent_faults(
         return ()
     return (
         f"{ctx.host} is healthy but does not synchronise with the other nodes: its cluster"
-        f" plugins are not loaded (its log says: {outcome.out.strip()[:200]}). They are"
+        f" plugins are not loaded (its log says: {beginning(outcome.out.strip(), 200)}). They are"
         " commercial: set plugins.package_service, or put the packages on every node"
         " (plugins.local)",
     )

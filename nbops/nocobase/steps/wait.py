@@ -10,6 +10,7 @@ from pydantic import Field
 
 from nbops.actions.api import ActionContext, Result
 from nbops.base.command import Effect, quote
+from nbops.base.secret import beginning
 from nbops.nocobase.cluster import Endpoint
 from nbops.nocobase.health import (
     HAS_STARTED,
@@ -172,4 +173,4 @@ def _said(line: str) -> str:
         entry = None
     if isinstance(entry, dict) and entry.get("message"):
         line = f"{entry.get('level', '')}: {entry['message']}"
-    return line.strip()[:_LINE_LENGTH]
+    return beginning(line.strip(), _LINE_LENGTH)
