@@ -30,14 +30,19 @@ def masked(masker: Masker) -> Iterator[None]:
     try:
         yield
     except NbopsError as error:
-        error.problems = tuple(_masked(one, masker) for one in error.problems)
-        error.args = ("\n".join(str(one) for one in error.problems),)
+        conceal(error, masker)
         raise
     except (typer.Exit, typer.Abort, typer.TyperException):
         raise
     except Exception as fault:  # noqa: BLE001  told by whoever catches it, without its secrets
         trace = masker.text("".join(traceback.format_exception(fault)))
         raise MaskedBug(origin(fault), trace) from None
+
+
+def conceal(error: NbopsError, masker: Masker) -> None:
+    """Take every secret that `masker` knows out of an error that is told and not raised."""
+    error.problems = tuple(_masked(one, masker) for one in error.problems)
+    error.args = ("\n".join(str(one) for one in error.problems),)
 
 
 def _masked(problem: Problem, masker: Masker) -> Problem:

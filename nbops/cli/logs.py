@@ -15,6 +15,7 @@ import typer
 
 from nbops.base.clean import clean
 from nbops.base.errors import ActionFailed, Interrupted, NbopsError, UsageError
+from nbops.base.secret import Masker
 from nbops.cli import show
 from nbops.cli.options import Output, Target, expand
 
@@ -61,7 +62,8 @@ def logs(  # noqa: PLR0917  typer's options
 ) -> None:
     """Show what the app wrote on its nodes since it was started there, each line after its host.
 
-    Control sequences are removed: what an app logs cannot change your terminal. With --json a
+    Control sequences are removed: what an app logs cannot change your terminal. Secrets of the
+    inventory are masked. With --json a
     line is an object with `host`, `app` and `line`.
     """
     from nbops.cli.looker import cluster_within, side_by_side, unanswered
@@ -73,7 +75,8 @@ def logs(  # noqa: PLR0917  typer's options
         chosen = _nodes(reached, cluster, ",".join(hosts or ("app",)))
         if follow and len(chosen) > reached.forks:
             raise UsageError(f"--follow of {len(chosen)} nodes needs --forks {len(chosen)}")
-        tail = Tail(cluster, lines, after, follow, Printer(output.json, max(map(len, chosen))))
+        printer = Printer(output.json, max(map(len, chosen)))
+        tail = Tail(cluster, lines, after, follow, printer, reached.cluster.masker)
         try:
             found, faults = side_by_side(reached, chosen, tail.of_host)
         except Interrupted:
@@ -150,9 +153,10 @@ class Printer:
 
 
 class Lines:
-    """Output that comes in pieces, as whole lines without control sequences."""
+    """Output that comes in pieces, as whole lines without secrets and control sequences."""
 
-    def __init__(self) -> None:
+    def __init__(self, masker: Masker) -> None:
+        self._mask = masker.text
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._rest = ""
 
@@ -161,7 +165,7 @@ class Lines:
         *whole, self._rest = (self._rest + self._decoder.decode(piece, last)).split("\n")
         if last and self._rest:
             whole, self._rest = [*whole, self._rest], ""
-        return [part for line in whole for part in clean(line.rstrip("\r")).split("\n")]
+        return [part for line in whole for part in clean(self._mask(line).rstrip("\r")).split("\n")]
 
 
 @dataclass(frozen=True)
@@ -173,6 +177,7 @@ class Tail:
     since: timedelta | datetime | None
     follow: bool
     printer: Printer
+    masker: Masker = field(repr=False)
 
     def of_host(self, host: HostLooker) -> list[Line]:
         """The lines of a host's apps; when they are followed, they are shown as they come.
@@ -206,7 +211,7 @@ class Tail:
         form = "%Y-%m-%dT%H:%M:%SZ" if runtime.kind == "compose" else "%Y-%m-%d %H:%M:%S UTC"
         after = since.strftime(form) if since else ""
         script = runtime.log_script(plan, self.lines, after, follow=self.follow)
-        lines = Lines()
+        lines = Lines(self.masker)
 
         def told(piece: bytes, *, last: bool = False) -> list[Line]:
             return [Line(host.host, end.name, text) for text in lines.take(piece, last=last)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from nbops.base.command import Command, Outcome, Text
 from nbops.base.errors import ActionFailed, HostUnusable, NbopsError, UsageError, understood
+from nbops.cli.faults import conceal
 
 if TYPE_CHECKING:
     from nbops.cli.reach import Reach
@@ -78,6 +79,7 @@ def side_by_side(
                 found[host] = look(HostLooker(reached, host))
         except NbopsError as error:
             reached.stop.check()
+            conceal(error, reached.cluster.masker)
             faults[host] = error
 
     list(reached.workers.map(one, hosts))

@@ -11,6 +11,7 @@ import typer
 
 from nbops.base.errors import HostUnusable, NbopsError, UsageError, understood
 from nbops.cli import show
+from nbops.cli.faults import conceal
 from nbops.cli.options import InventoryFile, Output, Target, expand
 
 if TYPE_CHECKING:
@@ -215,6 +216,7 @@ def _parts_on(cluster: Cluster, host: HostLooker, *, redis: bool, tools: bool) -
             raise
         except NbopsError as error:
             host.reached.stop.check()
+            conceal(error, host.reached.cluster.masker)
             faults.extend(Trouble(one.message, one.hint or "") for one in error.problems)
             return otherwise
 

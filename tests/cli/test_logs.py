@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from nbops.base.errors import UsageError
+from nbops.base.secret import MASK, Masker
 from nbops.cli.logs import Line, Lines, Printer, moment_of
 
 
@@ -34,17 +35,30 @@ def test_any_other_since_is_refused_with_an_example(text: str) -> None:
 def test_lines_are_whole_however_the_output_is_cut() -> None:
     text = "erste Zeile äöü\nzweite\r\nrest".encode()
     for cut in range(len(text) + 1):
-        lines = Lines()
+        lines = Lines(Masker())
         told = [*lines.take(text[:cut]), *lines.take(text[cut:]), *lines.take(b"", last=True)]
         assert told == ["erste Zeile äöü", "zweite", "rest"]
 
 
 def test_no_control_sequence_of_an_app_comes_through() -> None:
-    assert Lines().take(b"\x1b[31mred\x1b[0m\x07 and\roverwritten\n") == ["red and", "overwritten"]
+    assert Lines(Masker()).take(b"\x1b[31mred\x1b[0m\x07 and\roverwritten\n") == [
+        "red and",
+        "overwritten",
+    ]
+
+
+def test_a_secret_in_a_log_is_masked_however_the_output_is_cut() -> None:
+    masker = Masker()
+    masker.learn("correct-horse-battery")
+    text = b"DB=correct-\x1b[1mhorse\x1b[m-battery\ncorrect-horse-battery"
+    for cut in range(len(text) + 1):
+        lines = Lines(masker)
+        told = [*lines.take(text[:cut]), *lines.take(text[cut:]), *lines.take(b"", last=True)]
+        assert told == [f"DB={MASK}", MASK]
 
 
 def test_bytes_that_are_no_text_are_replaced() -> None:
-    assert Lines().take(b"a\xffb\n") == ["a\ufffdb"]
+    assert Lines(Masker()).take(b"a\xffb\n") == ["a\ufffdb"]
 
 
 def test_every_line_stands_after_its_app(capfd: pytest.CaptureFixture[str]) -> None:
