@@ -70,6 +70,8 @@ def status(
     else:
         show.text("\n".join(lines(seen)))
     if not seen.reached:
+        if output.json:  # the document tells it
+            raise typer.Exit(HostUnusable.exit_code)
         raise _unusable(seen)
     if troubles(seen):
         raise typer.Exit(1)

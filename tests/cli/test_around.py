@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,7 @@ def test_status_names_every_host_that_is_out_of_reach(nbops: Nbops, cluster: Pat
     told = nbops("status", cluster)
     assert "! one cannot be used" in told.out
     document = nbops("status", "--json", cluster)
+    assert isinstance(json.loads(document.out), dict)
     assert document.code == 4
     assert '"good": false' in document.out
 
