@@ -38,7 +38,7 @@ def execute(
     from nbops.cli.reach import reach
 
     line = command[0] if len(command) == 1 else join(command)
-    with reach(target, output) as reached:
+    with reach(target, output, events=True) as reached:
         hosts = reached.hosts(pattern)
         reached.bus(TaskStarted(step=_ACTION, task=line, action=_ACTION, hosts=hosts))
         errors = list(reached.workers.map(lambda host: _on(reached, host, line), hosts))

@@ -63,8 +63,7 @@ def logs(  # noqa: PLR0917  typer's options
     """Show what the app wrote on its nodes since it was started there, each line after its host.
 
     Control sequences are removed: what an app logs cannot change your terminal. Secrets of the
-    inventory are masked. With --json a
-    line is an object with `host`, `app` and `line`.
+    inventory are masked. With --json a line is an object with `host`, `app` and `line`.
     """
     from nbops.cli.looker import cluster_within, side_by_side, unanswered
     from nbops.cli.reach import reach

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 from nbops.base.command import LOGIN, Identity
 from nbops.base.errors import HostUnusable, RefusedError
-from nbops.base.events import Bus
+from nbops.base.events import Bus, Observer
 from nbops.base.ids import new_run_id
 from nbops.base.retry import Stop
 from nbops.cli.cluster import Cluster
@@ -22,6 +23,7 @@ from nbops.engine.signals import signals
 from nbops.inventory.connection import become_of
 from nbops.inventory.pattern import match_hosts
 from nbops.report.choose import observer
+from nbops.report.plain import PlainObserver
 from nbops.transport.pool import Pool
 
 
@@ -61,22 +63,25 @@ class Reach:
 
 
 @contextmanager
-def reach(target: Target, output: Output) -> Iterator[Reach]:
-    """The cluster of the inventory, its sessions closed at the end.
+def reach(target: Target, output: Output, *, events: bool = False) -> Iterator[Reach]:
+    """The cluster of the inventory, its sessions closed at the end. Where the answer itself is
+    no `events`, what the sessions tell meanwhile goes to standard error.
 
     Every secret of its settings is fetched first, so that none is shown by what hosts answer.
     """
     cluster = Cluster(target.inventory_path(), extra_vars(target.extra_vars or ()))
-    with masked(cluster.masker), _within(cluster, target, output) as reached:
+    with masked(cluster.masker), _within(cluster, target, output, events) as reached:
         yield reached
 
 
 @contextmanager
-def _within(cluster: Cluster, target: Target, output: Output) -> Iterator[Reach]:
+def _within(cluster: Cluster, target: Target, output: Output, events: bool) -> Iterator[Reach]:
     cluster.world({})
     settings = cluster.settings
     forks = target.forks or (settings.common.ssh.forks if settings else None) or FORKS
-    shown = observer(json=output.json, plain=output.plain, verbosity=output.verbosity)
+    shown: Observer = PlainObserver(sys.stderr, verbosity=output.verbosity)
+    if events:
+        shown = observer(json=output.json, plain=output.plain, verbosity=output.verbosity)
     bus, stop, run = Bus([shown], cluster.masker), Stop(), new_run_id()
     connections = Connections(Pool(run, stop=stop, emit=bus), cluster.endpoint)
     try:

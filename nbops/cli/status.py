@@ -59,7 +59,7 @@ def status(
             hint="`watch -n 5 nbops status --plain`, or a loop over `nbops status --json`",
         )
     target = replace(target, inventory=target.inventory_path(inventory_file))
-    with reach(target, replace(output, plain=True)) as reached:
+    with reach(target, output) as reached:
         cluster = cluster_within(reached)
         if watch:
             _watch(reached, cluster)
