@@ -298,6 +298,17 @@ def render_env_file(env: Mapping[str, Text]) -> Secret:
     return Secret("".join(f"{name}={_quoted(name, reveal(env[name]))}\n" for name in env))
 
 
+def read_env_file(text: str) -> dict[str, str]:
+    """The variables of what `render_env_file` wrote."""
+    pairs = (line.split("=", 1) for line in text.splitlines())
+    return {name: _unquoted(value) for name, value in pairs}
+
+
+def _unquoted(written: str) -> str:
+    quoted = written.startswith('"')
+    return re.sub(r"\\(.)", r"\1", written[1:-1]) if quoted else written
+
+
 def _quoted(name: str, value: str) -> str:
     if not _NAME.fullmatch(name):
         raise UsageError(f"`{name}` is not the name of an environment variable")

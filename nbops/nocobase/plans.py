@@ -6,7 +6,7 @@ What actions are to bring about is what the inventory says, unless the variable
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from nbops.nocobase.environment import (
     Addresses,
     environment,
     fingerprint,
+    read_env_file,
     render_env_file,
 )
 from nbops.nocobase.environment import Start as Stage
@@ -65,13 +66,12 @@ def here(variables: Mapping[str, Any]) -> Here:
     Raises UsageError when they are no cluster's, RefusedError for a runtime that is not built,
     ActionFailed when the release that is aimed at did not have this node.
     """
-    cluster = cluster_of(variables)
+    cluster = aimed_at(cluster_of(variables))
     me = cluster.me
-    aim = cluster.aim
     release = cluster.fact(me.host, "nocobase_release")
     plans, kind = node_plans(cluster, me), str(me.part("runtime").get("kind") or "compose")
-    if aim is not None:
-        record = recorded(cluster, aim)
+    if cluster.aim is not None:
+        record = recorded(cluster, cluster.aim)
         release = record.facts()
         kind, plans = plans_in(record, me.host, in_use(cluster))
     return Here(
@@ -81,6 +81,34 @@ def here(variables: Mapping[str, Any]) -> Here:
         shared_storage=me.part("storage").get("kind") == "shared",
         release=release,
     )
+
+
+def aimed_at(cluster: Cluster) -> Cluster:
+    """The cluster as the release has it that is aimed at: where its nodes answer, and what they
+    are for. Nodes that it did not have are as in the inventory; so are all without an aim.
+
+    Raises ActionFailed when no host has the record.
+    """
+    if cluster.aim is None:
+        return cluster
+    nodes = recorded(cluster, cluster.aim).nodes
+    members = {
+        host: _as_recorded(member, nodes[host]) if nodes.get(host) else member
+        for host, member in cluster.members.items()
+    }
+    return replace(cluster, me=members[cluster.me.host], members=members)
+
+
+def _as_recorded(member: Member, plans: Sequence[Mapping[str, Any]]) -> Member:
+    env = read_env_file(str(plans[0]["environment"]))
+    runtime = {
+        **member.part("runtime"),
+        "port": int(plans[0]["port"]),
+        "instances": len(plans),
+        "worker_mode": env.get("WORKER_MODE"),
+        "cluster_mode": env.get("CLUSTER_MODE"),
+    }
+    return replace(member, settings={**member.settings, "runtime": runtime})
 
 
 def recorded(cluster: Cluster, name: object) -> Release:

@@ -28,7 +28,12 @@ class Growing:
     cluster: Cluster
 
     def inventory(
-        self, name: str, *nodes: str, spare: tuple[str, ...] = (), env: Any = None
+        self,
+        name: str,
+        *nodes: str,
+        spare: tuple[str, ...] = (),
+        env: Any = None,
+        runtime: Any = None,
     ) -> Path:
         """An inventory with these nodes; `spare` machines are in no group of the cluster."""
         data = yaml.safe_load(self.cluster.inventory.read_text())
@@ -36,7 +41,9 @@ class Growing:
         every = groups["app"]["hosts"]
         groups["app"]["hosts"] = {node: every[node] for node in nodes}
         groups["spare"] = {"hosts": {node: every[node] for node in spare}}
-        data["all"]["vars"]["nocobase"]["env"] = env or {}
+        settings = data["all"]["vars"]["nocobase"]
+        settings["env"] = env or {}
+        settings["runtime"] = settings.get("runtime", {}) | (runtime or {})
         path = self.cluster.inventory.with_name(name)
         path.write_text(yaml.safe_dump(data))
         return path
@@ -164,6 +171,26 @@ def test_what_must_be_equal_everywhere_changes_behind_the_page(growing: Growing)
     assert "nothing changed" in growing.deploy(other)
 
 
+def test_a_deploy_of_another_port_that_fails_comes_back_on_the_one_before(
+    growing: Growing,
+) -> None:
+    nodes, spare = ("node1", "node2", "node3"), ("node4",)
+    there = growing.inventory("port.yml", *nodes, spare=spare)
+    growing.deploy(there)
+    broken = growing.inventory(
+        "broken.yml",
+        *nodes,
+        spare=spare,
+        env={"SAMPLE_FAULT": "die-at-start"},
+        runtime={"port": 14000},
+    )
+    said = growing.nbops("deploy", str(broken), code=3)
+    assert "Everything that was begun was undone" in said
+    assert [node for node in nodes if growing.serves(node)] == list(nodes)
+    assert ask(f"http://{growing.cluster.address('lb')}/api/__health_check") == "ok"
+    assert "nothing changed" in growing.deploy(there)
+
+
 def test_a_cluster_stops_and_starts_and_restarts(growing: Growing) -> None:
     nodes = ("node1", "node2", "node3")
     there = str(growing.inventory("zone.yml", *nodes, spare=("node4",), env={"TZ": "UTC"}))
@@ -174,7 +201,13 @@ def test_a_cluster_stops_and_starts_and_restarts(growing: Growing) -> None:
         assert {growing.cluster.on(node, POLICY).strip() for node in nodes} == {"no"}
         assert "nothing changed" in growing.nbops("stop", there)
         # What was edited since is not for `start`.
-        edited = growing.inventory("zone.yml", *nodes, spare=("node4",), env={"TZ": "CET"})
+        edited = growing.inventory(
+            "zone.yml",
+            *nodes,
+            spare=("node4",),
+            env={"TZ": "CET"},
+            runtime={"port": 14000, "instances": 2},
+        )
         growing.nbops("start", str(edited))
         before = [growing.running(node) for node in nodes]
         assert all(before)
@@ -184,7 +217,7 @@ def test_a_cluster_stops_and_starts_and_restarts(growing: Growing) -> None:
     for node in nodes:
         assert "TZ=UTC" in growing.cluster.on(node, "cat /opt/nocobase/node.env")
     with visitors(growing.cluster.address("lb")) as seen:
-        said = growing.nbops("restart", there)
+        said = growing.nbops("restart", str(edited))
         assert set(re.findall(r"failed=(\d+)", said)) == {"0"}
     unnoticed(seen)
     assert not set(before) & {growing.running(node) for node in nodes}

@@ -13,9 +13,9 @@ from nbops.base.secret import Secret
 from nbops.nocobase.cluster import cluster_of
 from nbops.nocobase.databases.copies import beside, is_restored
 from nbops.nocobase.databases.here import in_use
-from nbops.nocobase.plans import plans_in
+from nbops.nocobase.plans import plans_in, recorded
 from nbops.nocobase.releases import Release, way_back
-from nbops.nocobase.steps.release import SWITCHED, coming, match_database, moved_release
+from nbops.nocobase.steps.release import SWITCHED, coming, facts_of, match_database, moved_release
 
 Variables = Callable[..., Mapping[str, Any]]
 RUN = "20261123T084733Z-1a2b3c"
@@ -129,3 +129,14 @@ def test_what_a_restore_made_is_known_by_its_name(name: str) -> None:
     assert is_restored(beside(name, "new", RUN), name)
     assert not is_restored(beside(name, "kept", RUN), name)
     assert not is_restored(beside(name, "new", RUN), f"{name[1:]}y")
+
+
+def test_what_was_just_recorded_can_be_aimed_at(variables: Variables) -> None:
+    before = first(variables)
+    there = aimed(variables, before, nocobase_database="nocobase_new")
+    record = coming(cluster_of(there), there, "")
+    facts = facts_of(cluster_of(there), record)
+    later = variables(facts={"node1": facts}, database=MARIADB) | {"nocobase_aim": record.number}
+    cluster = cluster_of(later)
+    assert (cluster.version, recorded(cluster, record.number)) == (record.version, record)
+    assert recorded(cluster, before.number) == before

@@ -10,6 +10,7 @@ from nbops.nocobase.balancers.ask import Door, local_door
 from nbops.nocobase.balancers.kinds import balancer
 from nbops.nocobase.balancers.plan import full_plan, short_plan
 from nbops.nocobase.cluster import Cluster, cluster_of
+from nbops.nocobase.plans import aimed_at
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Here:
 
 def here(ctx: ActionContext) -> Here:
     """The balancer on the host that is acted on: that of the task, or its delegate."""
-    cluster = cluster_of(ctx.vars)
+    cluster = aimed_at(cluster_of(ctx.vars))
     if ctx.host in cluster.members:
         cluster = replace(cluster, me=cluster.members[ctx.host])
     kind = balancer(str(cluster.part("balancer")["kind"]))

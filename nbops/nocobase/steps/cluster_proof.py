@@ -11,7 +11,7 @@ from nbops.base.secret import Secret
 from nbops.nocobase import proof
 from nbops.nocobase.account import call, read_token, reason, sign_in
 from nbops.nocobase.cluster import Cluster, Endpoint, Member, cluster_of
-from nbops.nocobase.plans import expected_plugins
+from nbops.nocobase.plans import aimed_at, expected_plugins
 from nbops.nocobase.steps.start import is_started
 from nbops.runbook.spec import ActionSpec, NoArgs
 
@@ -64,7 +64,7 @@ class ProveCluster:
         promises too little, or nothing could be proven."""
         if ctx.check:
             return Result(skipped=True)
-        cluster = cluster_of(ctx.vars)
+        cluster = aimed_at(cluster_of(ctx.vars))
         apps = [
             app for app in cluster.endpoints if app.host in ctx.hosts and is_started(cluster, app)
         ]

@@ -21,7 +21,7 @@ from nbops.nocobase.http import (
     read_answer,
     read_answers,
 )
-from nbops.nocobase.plans import expected_plugins
+from nbops.nocobase.plans import aimed_at, expected_plugins
 from nbops.nocobase.plugin_switch import LIST_PATH, not_yet, switch_path, to_switch
 from nbops.nocobase.steps.release import SWITCHED
 from nbops.runbook.spec import ActionSpec, Args
@@ -63,7 +63,7 @@ class SwitchPlugins:
 
     def run(self, args: SwitchArgs, ctx: ActionContext) -> Result:
         """Neither the password nor the token stands in an argument list or a file."""
-        cluster = cluster_of(ctx.vars)
+        cluster = aimed_at(cluster_of(ctx.vars))
         if args.step == "look":
             return _look(cluster, args, ctx)
         if ctx.check:

@@ -145,8 +145,8 @@ def _match(cluster: Cluster, ctx: ActionContext) -> Result:
 
 
 def _write(cluster: Cluster, ctx: ActionContext, record: Release, name: int | str) -> Result:
-    facts = {ON_ITS_WAY: record.facts()} if name == PENDING else {FACT: record.facts()}
-    (fact,) = facts
+    facts = {ON_ITS_WAY: record.facts()} if name == PENDING else facts_of(cluster, record)
+    fact = ON_ITS_WAY if name == PENDING else FACT
     if cluster.fact(cluster.me.host, fact) == record.facts():
         return Result(values={"release": record.facts()}, facts=facts)
     if not ctx.check:
@@ -160,6 +160,17 @@ def _write(cluster: Cluster, ctx: ActionContext, record: Release, name: int | st
         if not outcome.ok:
             raise ActionFailed(f"cannot record the release on {ctx.host}: {outcome.err.strip()}")
     return Result(changed=True, values={"release": record.facts()}, facts=facts)
+
+
+def facts_of(cluster: Cluster, record: Release) -> dict[str, Any]:
+    """What is known on a host once this is its present release, which can be aimed at too."""
+    known, texts = (cluster.fact(cluster.me.host, name) for name in (RELEASES, RECORDS))
+    earlier = [one for one in known or () if one["number"] != record.number]
+    return {
+        FACT: record.facts(),
+        RELEASES: [*earlier, record.facts()],
+        RECORDS: {**(texts or {}), f"{record.number:06d}": Secret(record.text())},
+    }
 
 
 def _drop(cluster: Cluster, ctx: ActionContext) -> Result:

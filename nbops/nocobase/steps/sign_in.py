@@ -14,6 +14,7 @@ from nbops.nocobase.balancers.tls import pin_of, read_tls
 from nbops.nocobase.cluster import Cluster, bracket, cluster_of
 from nbops.nocobase.health import HEALTH_PATH
 from nbops.nocobase.http import Answer, Peer
+from nbops.nocobase.plans import aimed_at
 from nbops.runbook.spec import ActionSpec, NoArgs
 
 _CHECK = "/api/auth:check"
@@ -34,7 +35,7 @@ class SignIn:
 
     def run(self, _args: NoArgs, ctx: ActionContext) -> Result:
         """Neither the password nor the token stands in an argument list or a file."""
-        cluster = cluster_of(ctx.vars)
+        cluster = aimed_at(cluster_of(ctx.vars))
         addresses = balancer_addresses(cluster)
         facts = {"nocobase_address": addresses[0] if addresses else ""}
         if ctx.check:
