@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ from nbops.engine.witness import Witness
 from nbops.inventory.pattern import match_hosts
 from nbops.journal.store import PROCESS, Journal, RunEntry, as_json, journal_path
 from nbops.nocobase.actions import NOCOBASE_ACTIONS
-from nbops.nocobase.releases import newest
+from nbops.nocobase.releases import newest, way_out
 from nbops.nocobase.settings import (
     VARIABLE,
     ClusterSettings,
@@ -157,6 +158,7 @@ def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: 
         masker=cluster.masker,
         ask=_asker(options),
         serving=_serving(options.command),
+        way_out=partial(_way_out, options.command),
     )
     holder.append(prepared)
     return prepared
@@ -254,6 +256,12 @@ def _serving(command: str) -> Callable[[Hosts, bool], str]:
         return f"NocoBase {last['version']} serves" if last else ""
 
     return serving
+
+
+def _way_out(command: str, states: Hosts) -> str:
+    """The command that ends it from another computer."""
+    pending = next(filter(None, states.facts_of("nocobase_pending")), None)
+    return way_out(command, pending, newest(states.facts_of("nocobase_release")))
 
 
 def _asker(options: RunOptions) -> Callable[[str], bool]:

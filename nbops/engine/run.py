@@ -113,6 +113,7 @@ class Run:
     masker: Masker
     ask: Callable[[str], bool] = lambda _question: False
     serving: Callable[[Hosts, bool], str] = lambda _states, _sealed: ""
+    way_out: Callable[[Hosts], str] = lambda _states: ""
     lock: ClusterLock | None = None
     _open: bool = False
     _over: str = ""
@@ -257,14 +258,14 @@ class Run:
             try:
                 undo.run(self._undoing(back, states, undo, workers))
             except StuckError as stuck:
-                raise self._stuck(why, stuck) from stuck
+                raise self._stuck(why, stuck, states) from stuck
             serves = self.serving(states, False)
             now = f", and {serves} as before" if serves else ""
             raise RolledBack(f"{why}. Everything that was begun was undone{now}")
         if self.request.past.aborting or self.request.past.undoing:
             raise RolledBack(f"{why}: nothing had to be undone")
         if undo.sealed and self._cut and player.unreachable:
-            raise self._half_open(why)
+            raise self._half_open(why, states)
         self._tell_what_serves(states, sealed=undo.sealed)
         only_unreachable = not any(counts["failed"] for counts in states.recap().values())
         return 4 if only_unreachable and not states.changed else 1
@@ -285,25 +286,28 @@ class Run:
 
         list(workers.map(one, astray.hosts))
 
-    def _stuck(self, why: str, error: StuckError) -> StuckError:
+    def _stuck(self, why: str, error: StuckError, states: Hosts) -> StuckError:
         run = self.request.run
-        back = "start" if self.request.command == "deploy" else "rollback"
         return StuckError(
             f"{why}. The way back failed too: {error}",
             hint=f"mend the cause, then `nbops resume {run}` goes on with the way back; when a host"
             " is gone for good, take it out of the inventory and say"
-            f" `nbops resume {run} --changed`; from another computer `nbops lock break {run}`,"
-            f" then `nbops {back}`",
+            f" `nbops resume {run} --changed`; {self._from_elsewhere(states)}",
         )
 
-    def _half_open(self, why: str) -> NbopsError:
+    def _half_open(self, why: str, states: Hosts) -> NbopsError:
         """A host was lost while users were let in: it may be resumed when the host is back."""
         run = self.request.run
         return NbopsError(
             f"{why}. Users may be back on what was done, so nothing was undone",
-            hint=f"when it can be reached, `nbops resume {run}` finishes it; or `nbops lock break"
-            f" {run}`, then `nbops rollback` goes back and says what is lost",
+            hint=f"when it can be reached, `nbops resume {run}` finishes it;"
+            f" {self._from_elsewhere(states)}",
         )
+
+    def _from_elsewhere(self, states: Hosts) -> str:
+        way = self.way_out(states)
+        then = f", then `nbops {way}`" if way else ""
+        return f"from another computer `nbops lock break {self.request.run}`{then}"
 
     def _tell_what_serves(self, states: Hosts, *, sealed: bool) -> None:
         """After a failure that undid nothing: what users have now."""

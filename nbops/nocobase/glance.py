@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from nbops.nocobase.releases import way_out
+
 TRAFFIC = "traffic"
 PAGE = "503 page"
 
@@ -139,12 +141,12 @@ def _work(seen: Glance) -> Iterator[Trouble]:
     if lock.alive:
         return
     if lock.held:
-        # A deploy leaves no note of where to go back to: the release that is recorded it is.
-        back = "start" if lock.command == "deploy" else "rollback"
+        way = way_out(lock.command, pending, seen.release)
+        then = f", then `nbops {way}`" if way else ""
         yield Trouble(
             f"the run {lock.run} ({lock.command}, of {lock.owner}) was interrupted",
             f"`nbops resume {lock.run}` or `nbops abort {lock.run}` on that computer; from any"
-            f" other one `nbops lock break {lock.run}`, then `nbops {back}`",
+            f" other one `nbops lock break {lock.run}`{then}",
         )
     elif pending:
         yield Trouble(

@@ -117,6 +117,23 @@ class WayBack:
     backup: str
 
 
+def way_out(
+    command: str, pending: Mapping[str, Any] | None, release: Mapping[str, Any] | None
+) -> str:
+    """The command that ends, from any computer, what a run of `command` left half-way; empty
+    when it left nothing. `pending` is the release that was on its way, `release` the present
+    one."""
+    if pending:
+        return "rollback"
+    verb = command.replace("-", " ").partition(" ")[0]
+    if verb == "maintenance":
+        return "maintenance off"
+    if verb == "deploy" and release is None:
+        return "deploy"
+    # They leave no note of where to go back to: the release that is recorded it is.
+    return "start" if verb in {"deploy", "start", "stop", "restart"} else ""
+
+
 def way_back(
     known: Iterable[Mapping[str, Any]], current: Mapping[str, Any], to: int | None
 ) -> WayBack:

@@ -47,9 +47,7 @@ def test_a_database_that_is_already_there_is_backed_up_and_restored(bench: Bench
         untried = Bench(machines, bench.kind, bench.inventory.with_name("untried.yml"), "node1")
         untried.inventory.write_text(yaml.safe_dump(data))
         said = untried.tried({"database_check": None}).stdout
-        assert (
-            "extensions that the database has (pageinspect), so a rollback" in said
-        )
+        assert "extensions that the database has (pageinspect), so a rollback" in said
         assert "cannot be restored" in far.tried({"database_backup": None}).stdout
         bench.sql("nocobase", "DROP EXTENSION pageinspect")
         untried.run({"database_check": None})

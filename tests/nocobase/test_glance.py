@@ -84,12 +84,30 @@ def test_an_interrupted_upgrade_comes_with_the_way_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "back"), [("upgrade", "rollback"), ("restore", "rollback"), ("deploy", "start")]
+    ("command", "pending", "then"),
+    [
+        ("upgrade", PENDING, ", then `nbops rollback`"),
+        ("restore", PENDING, ", then `nbops rollback`"),
+        ("deploy", PENDING, ", then `nbops rollback`"),
+        ("deploy", None, ", then `nbops start`"),
+        ("restart", None, ", then `nbops start`"),
+        ("maintenance on", None, ", then `nbops maintenance off`"),
+        ("backup", None, ""),
+        ("upgrade", None, ""),
+    ],
 )
-def test_the_way_back_of_a_lost_computer_goes_no_release_too_far(command: str, back: str) -> None:
+def test_the_way_back_of_a_lost_computer_goes_no_release_too_far(
+    command: str, pending: dict[str, Any] | None, then: str
+) -> None:
     lock = LockSeen(held=True, run="R1", command=command)
-    (one,) = troubles(replace(GOOD, lock=lock))
-    assert one.hint.endswith(f"`nbops lock break R1`, then `nbops {back}`")
+    (one,) = troubles(replace(GOOD, lock=lock, pending=pending))
+    assert one.hint.endswith(f"`nbops lock break R1`{then}")
+
+
+def test_a_first_deploy_that_was_lost_is_begun_anew() -> None:
+    lock = LockSeen(held=True, run="R1", command="deploy")
+    hints = [one.hint for one in troubles(replace(GOOD, lock=lock, release=None))]
+    assert any(one.endswith("`nbops lock break R1`, then `nbops deploy`") for one in hints)
 
 
 def test_a_run_at_work_is_no_trouble() -> None:

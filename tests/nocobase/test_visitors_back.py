@@ -260,8 +260,8 @@ def shipped_begin_of_a_restore(pending: dict[str, str] | None) -> list[dict[str,
     restore = yaml.safe_load((folder / "restore.yml").read_text())
     (page,) = (play for play in restore if play["name"] == "503 at every balancer")
     plays = yaml.safe_load((folder / f"{page['import_playbook']}").read_text())
-    for play in plays:
-        play["vars"] = page["vars"]
+    for play in plays:  # there is no release here to aim at
+        play["vars"] = {"nocobase_page_stays": page["vars"]["nocobase_page_stays"]}
     found = {"set_fact": {"found": {"pending": pending}}}
     first = {"hosts": "app", "gather_facts": False, "tasks": [found]}
     return [first, *plays, {"hosts": "app", "gather_facts": False, "tasks": [{"fail": {}}]}]
