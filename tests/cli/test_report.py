@@ -92,6 +92,7 @@ def test_a_secret_of_the_run_is_not_in_the_page(nbops: Nbops, local: Path, runbo
     path = runbook("- command: echo {{ admin_password }}-{{ word }}\n- debug: {msg: hello}")
     secret = "k3pt-to-itself"
     Path("more.yml").write_text(f"admin_password: {secret}\nword: {secret[::-1]}\n")
+    Path("more.yml").chmod(0o600)
     assert nbops("run", path, "-e", "@more.yml").code == 0
     page = nbops("report", "-o", "-").out
     assert secret not in page
