@@ -98,8 +98,12 @@ async function record(database, app) {
     'UPDATE "applicationPlugins" SET "version" = ?, "updatedAt" = ? WHERE "version" <> ?',
     values,
   );
-  await database.query('DELETE FROM "applicationVersion"');
-  await database.query('INSERT INTO "applicationVersion" ("value") VALUES (?)', [app.version]);
+  // Another process of the node may look at this moment: without a version it would install.
+  const [there] = await database.query('SELECT "value" FROM "applicationVersion"');
+  const write = there
+    ? 'UPDATE "applicationVersion" SET "value" = ?'
+    : 'INSERT INTO "applicationVersion" ("value") VALUES (?)';
+  await database.query(write, [app.version]);
 }
 
 module.exports = { SPLIT_AT, install, installedVersion, isSince, upgrade };
