@@ -101,6 +101,12 @@ if grep -Fqsx -D skip "$mark" "$made/{MARK}"; then rm -rf "$new"
 else rm -rf "$made"; mv -T "$new" "$made"; fi
 ln -sfnT "$made" ".link-$version"
 mv -T ".link-$version" "$version"
+{_sweep()}"""
+
+
+def _sweep() -> str:
+    """Removes the other builds of this version that no app runs from."""
+    return f"""\
 for old in "$version"-{"[0-9a-f]" * 12}; do
     [ "$old" = "$made" ] || grep -qsFx "WorkingDirectory=$apps/$old" {UNITS}/nocobase-*.service ||
         rm -rf "$old"
