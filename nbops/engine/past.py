@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from nbops.actions.api import Directive, EndRun, Meta
@@ -30,8 +31,8 @@ class Past(Protocol):
         """Whether the way back had begun: nothing further is done then either."""
 
     @property
-    def noted(self) -> int:
-        """How many compensations it had come to."""
+    def noted(self) -> Mapping[tuple[str, str], tuple[int, ...]]:
+        """The numbers of the compensations that it had come to, by path and host."""
 
     @property
     def sealed(self) -> frozenset[Seal]:
@@ -83,7 +84,7 @@ class NoPast:
 
     aborting = False
     undoing = False
-    noted = 0
+    noted: Mapping[tuple[str, str], tuple[int, ...]] = MappingProxyType({})
     sealed: frozenset[Seal] = frozenset()
 
     def of_the_way_back(self) -> NoPast:
@@ -145,7 +146,7 @@ class Interruption:
     failed: Mapping[tuple[str, str, int], frozenset[int]] = field(default_factory=dict)
     effects: frozenset[str] = frozenset()
     good: frozenset[str] = frozenset()
-    noted: int = 0
+    noted: Mapping[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)
     compensated: frozenset[int] = frozenset()
     undoing: bool = False
     sealed: frozenset[Seal] = frozenset()

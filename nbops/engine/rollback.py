@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from nbops.base.errors import FenceRefused, Interrupted, NbopsError, StuckError
@@ -38,20 +39,27 @@ class Compensations:
         self._emit = emit
         self._past = past
         self._noted: list[Compensation] = []
+        self._times: Counter[tuple[str, str]] = Counter()
         self._last = 0
         self._seals = set(past.sealed)
         self._undoing = False
 
     def note(self, node: Task | Block, scope: Scope, hosts: Sequence[str], batch: Batch) -> None:
         """`node.rollback` is to run for these hosts when the run fails; on disk on return."""
-        numbers = tuple(self._journal.note_compensation(node.path, host, {}) for host in hosts)
+        numbers = tuple(self._number(node.path, host) for host in hosts)
         self._last = max(self._last, *numbers)
         play = PlayVariables(list(batch.play.layers), dict(batch.play.magic))
         self._noted.append(Compensation(numbers, node, _on_the_way_back(scope), tuple(hosts), play))
 
+    def _number(self, path: str, host: str) -> int:
+        """That under which it was noted, when the run goes on; else a new one."""
+        before, nth = self._past.noted.get((path, host), ()), self._times[path, host]
+        self._times[path, host] += 1
+        return before[nth] if nth < len(before) else self._journal.note_compensation(path, host, {})
+
     def seal(self, door: str) -> bool:
-        """See `ActionContext.seal`. A run that goes on takes note of its steps in the same order
-        again, so the number tells it what is sealed. The way back seals nothing: it ends with
+        """See `ActionContext.seal`. A run that goes on finds its steps under the same numbers
+        again, so that they tell what is sealed. The way back seals nothing: it ends with
         users let in as well.
         """
         seal = Seal(self._last, door)
@@ -83,10 +91,13 @@ class Compensations:
         sealed = max((seal.number for seal in self._seals), default=0)
         return [one for one in self._noted if one.numbers[0] > sealed]
 
-    @property
-    def complete(self) -> bool:
-        """Whether all is known again that the interrupted run would have to undo."""
-        return self._last >= self._past.noted
+    def complete(self, hosts: Collection[str]) -> bool:
+        """Whether all is known again that the interrupted run would have to undo on these hosts."""
+        return all(
+            self._times[path, host] >= len(numbers)
+            for (path, host), numbers in self._past.noted.items()
+            if host in hosts
+        )
 
     def run(self, linear: Linear) -> None:
         """Undo everything, the last first. What was undone before the run was interrupted is

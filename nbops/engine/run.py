@@ -251,6 +251,8 @@ class Run:
         why = self._play_all(player, undo, states)
         if not why:
             return 0
+        if not undo.complete({*self.request.world.inventory, "localhost"}):
+            raise self._unknown(why)
         if undo.any and not self.request.check:
             self._before_undoing(why)
             self._end_astray(parts.astray, workers)
@@ -295,6 +297,14 @@ class Run:
             f" `nbops resume {run} --changed`; {self._from_elsewhere(states)}",
         )
 
+    def _unknown(self, why: str) -> NbopsError:
+        """It failed before it had come to where the interrupted run stood: what that one did
+        beyond is known to nobody yet, and so not what is to be undone."""
+        return NbopsError(
+            f"{why}. Run {self.request.run} had come further than that, so nothing was undone",
+            hint="mend the cause",
+        )
+
     def _half_open(self, why: str, states: Hosts) -> NbopsError:
         """A host was lost while users were let in: it may be resumed when the host is back."""
         run = self.request.run
@@ -329,7 +339,7 @@ class Run:
         except Aborted:
             return f"run {self.request.run} was aborted"
         except (RefusedError, UsageError, ActionFailed) as error:  # of a play or task, not a host
-            if not undo.any or not undo.complete:
+            if not undo.any or not undo.complete({*self.request.world.inventory, "localhost"}):
                 raise
             self.bus(Note(level="error", message=str(error), hint=error.problems[0].hint or ""))
             return str(error)

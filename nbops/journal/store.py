@@ -26,6 +26,8 @@ from nbops.base.ids import StepId
 from nbops.base.secret import Secret
 from nbops.journal.schema import FORMAT, STEPS
 
+_LAST_EVENT = "SELECT MAX(number) FROM events WHERE run=?"
+_LAST_COMPENSATION = "SELECT MAX(number) FROM compensations WHERE run=?"
 PROCESS, MACHINE = "process ", "machine "  # what marks begin with that name one
 RETRY = "again "
 SEALED = "sealed "
@@ -152,8 +154,8 @@ class Journal:
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._broken: NbopsError | None = None
         self._numbers = threading.Lock()
-        self._events = self._last_event(entry.run) if again else 0
-        self._compensations = 0
+        self._events = self._last(_LAST_EVENT) if again else 0
+        self._compensations = self._last(_LAST_COMPENSATION) if again else 0
         self._writer = threading.Thread(target=self._write_all, name="journal", daemon=True)
         self._writer.start()
         if again:
@@ -240,7 +242,7 @@ class Journal:
             number = self._compensations
         self._put(
             "INSERT INTO compensations (run, number, path, host, variables, noted_at)"
-            " VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+            " VALUES (?,?,?,?,?,?)",
             (self.run, number, path, host, as_json(masked_variables), time.time()),
             wait=True,
         )
@@ -311,9 +313,8 @@ class Journal:
         sql = "INSERT OR IGNORE INTO marks (run, name) VALUES (?,?)"
         self._put(sql, (self.run, name), wait=wait)
 
-    def _last_event(self, run: str) -> int:
-        last = self._database.execute("SELECT MAX(number) FROM events WHERE run=?", (run,))
-        return int(last.fetchone()[0] or 0)
+    def _last(self, sql: str) -> int:
+        return int(self._database.execute(sql, (self.run,)).fetchone()[0] or 0)
 
     def _put(self, sql: str, values: tuple[Any, ...], *, wait: bool = False) -> None:
         if self._broken is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +24,8 @@ class Unfinished:
     `outcomes` holds what tasks gave, by path, host and pass, as far as it could be kept; `done`
     are all that came to their end, `failed` the items that failed of those that ended badly (-1
     without a loop); `open_effects` the step ids of effects that were begun and have no recorded
-    end, `succeeded` of those that ended well; `noted` how many compensations there are,
-    `compensated` the numbers of those that were done. `undoing` tells that the way back had
+    end, `succeeded` of those that ended well; `noted` the numbers of the compensations, by path and
+    host, `compensated` those that were done. `undoing` tells that the way back had
     begun, `sealed` that users work with what was done. `processes` are those that carried it
     out, `machines` the machine ids of the hosts that it met, `retries` how often an item was
     tried anew. `number` is the one under which it held the cluster's lock last, 0 when it never
@@ -40,7 +40,7 @@ class Unfinished:
     failed: Mapping[Place, frozenset[int]] = field(default_factory=dict)
     open_effects: frozenset[str] = frozenset()
     succeeded: frozenset[str] = frozenset()
-    noted: int = 0
+    noted: Mapping[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)
     compensated: frozenset[int] = frozenset()
     undoing: bool = False
     sealed: frozenset[Seal] = frozenset()
@@ -78,7 +78,9 @@ def _read(database: sqlite3.Connection, run: str) -> Unfinished:
     kept = rows("SELECT path, host, pass, outcome FROM outcomes WHERE run=?")
     begun = rows("SELECT step FROM effects WHERE run=? AND ended_at IS NULL")
     good = rows("SELECT step FROM effects WHERE run=? AND ended_at IS NOT NULL AND status=0")
-    noted = rows("SELECT number, done_at FROM compensations WHERE run=?")
+    noted = rows(
+        "SELECT number, path, host, done_at FROM compensations WHERE run=? ORDER BY number"
+    )
     marks = [name for (name,) in rows("SELECT name FROM marks WHERE run=?")]
     return Unfinished(
         run=run,
@@ -89,8 +91,8 @@ def _read(database: sqlite3.Connection, run: str) -> Unfinished:
         failed=_failed(results),
         open_effects=frozenset(step for (step,) in begun),
         succeeded=frozenset(step for (step,) in good),
-        noted=len(noted),
-        compensated=frozenset(number for number, done_at in noted if done_at is not None),
+        noted=_noted(noted),
+        compensated=frozenset(number for number, *_, done_at in noted if done_at is not None),
         undoing="undoing" in marks,
         sealed=_seals(marks),
         processes=tuple(mark.removeprefix(PROCESS) for mark in marks if mark.startswith(PROCESS)),
@@ -106,6 +108,13 @@ def _damaged(path: Path, run: str, why: str) -> NbopsError:
         hint=f"what run {run} did cannot be told from it any more; `nbops lock break {run}`,"
         " then `nbops rollback` or `nbops deploy` go by what the hosts know",
     )
+
+
+def _noted(rows: Sequence[Any]) -> dict[tuple[str, str], tuple[int, ...]]:
+    found: dict[tuple[str, str], tuple[int, ...]] = {}
+    for number, path, host, _ in rows:
+        found[path, host] = (*found.get((path, host), ()), number)
+    return found
 
 
 def _done(results: Iterable[tuple[str, str, int, int, str]]) -> frozenset[Place]:

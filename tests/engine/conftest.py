@@ -61,6 +61,10 @@ class Played:
     def code(self) -> int:
         return self.report.exit_code
 
+    @property
+    def text(self) -> str:
+        return str(self.report.error or "")
+
     def counts(self, host: str) -> dict[str, int]:
         return {name: n for name, n in self.report.recap.get(host, {}).items() if n}
 
@@ -137,6 +141,8 @@ def play(tmp_path: Path) -> Play:
             (folder / name).write_text(textwrap.dedent(content))
         (folder / "main.yml").write_text(textwrap.dedent(text))
         hosts = INVENTORY
+        if options.pop("without_d", False):  # a host that was taken out
+            hosts = hosts.replace("d: {word: from-d}", "")
         if "gone" in text:  # a host that cannot be reached
             hosts = hosts.replace("  vars:", "    away: {hosts: {gone: }}\n  vars:")
         (tmp_path / "inventory.yml").write_text(hosts)

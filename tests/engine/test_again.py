@@ -6,6 +6,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from nbops.base.retry import Stop
 from nbops.engine.run import OnFailure
 from tests.engine.conftest import Play
@@ -125,3 +127,61 @@ def test_what_undid_a_step_tells_what_follows_also_after_an_interruption(
     assert lines(tmp_path / "used") == ["hello"] * 4
     assert sorted(lines(tmp_path / "counted")) == ["a", "b"]
     assert ("count", "a") not in again.order()
+
+
+FORGOTTEN = """
+- hosts: a:b
+  gather_facts: false
+  any_errors_fatal: true
+  tasks:
+    - name: one
+      shell: echo one >>{{ work }}/log
+      rollback: [{name: undo one, shell: "echo undo one >>{{ work }}/log"}]
+    - name: what no journal keeps
+      command: "[ ! -e {{ work }}/broken ]"
+      changed_when: false
+      no_log: true
+    - name: two
+      shell: echo two >>{{ work }}/log
+      rollback: [{name: undo two, shell: "echo undo two >>{{ work }}/log"}]
+    - {name: three, hold: }
+"""
+
+
+@pytest.mark.parametrize("aborting", [False, True])
+def test_a_run_that_fails_before_it_is_where_it_stood_undoes_nothing_and_stays(
+    play: Play, tmp_path: Path, aborting: bool
+) -> None:
+    run = stopped(play, tmp_path, FORGOTTEN)
+    (tmp_path / "broken").touch()
+    played = play(FORGOTTEN, again=run, aborting=aborting)
+    assert played.code == 1
+    assert f"Run {run} had come further than that, so nothing was undone" in played.text
+    assert lines(tmp_path / "log") == ["one", "one", "two", "two"]
+    (tmp_path / "broken").unlink()
+    assert play(FORGOTTEN, again=run, aborting=aborting).code == (3 if aborting else 0)
+    undone = ["undo two", "undo two", "undo one", "undo one"] if aborting else []
+    assert lines(tmp_path / "log")[4:] == undone
+
+
+def test_a_host_that_is_gone_for_good_keeps_nobody_from_undoing_the_rest(
+    play: Play, tmp_path: Path
+) -> None:
+    """And what was undone before, or not, is known by its host."""
+    undo = "echo {{ inventory_hostname }} >>{{ work }}/undone; [ -e {{ work }}/mended ]"
+    text = f"""
+    - hosts: HOSTS
+      gather_facts: false
+      any_errors_fatal: true
+      tasks:
+        - {{name: one, command: "true", rollback: [{{name: undo one, shell: "{undo}"}}]}}
+        - {{name: two, command: "true", rollback: [{{name: undo two, command: "true"}}]}}
+        - {{name: three, command: "false"}}
+    """
+    played = play(text.replace("HOSTS", "other:a:b"))
+    assert (played.code, len(lines(tmp_path / "undone"))) == (6, 3)
+    (tmp_path / "mended").touch()
+    again = play(text.replace("HOSTS", "other:a:b"), again=played.run, without_d=True)
+    assert again.code == 3
+    assert lines(tmp_path / "undone")[3:] == ["a", "b"]
+    assert ("undo two", "a") not in again.order()
