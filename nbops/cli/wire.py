@@ -7,7 +7,7 @@ import hashlib
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -244,15 +244,17 @@ def _on_failure(options: RunOptions, settings: ClusterSettings | None) -> OnFail
 
 
 def _serving(command: str) -> Callable[[Hosts, bool], str]:
-    """Says which version users have when such a command ends without its goal."""
+    """Says which version users have when such a command ends without its goal, or that it left
+    the cluster half-way, as it was."""
 
     def serving(states: Hosts, sealed: bool) -> str:
         if command not in _WITH_WINDOW:
             return ""
-        known = list(states.facts_of("nocobase_release"))
-        if sealed:
-            known += states.facts_of("nocobase_pending")
-        last = newest(known)
+        known, pending = list(states.facts_of("nocobase_release")), _pending(states)
+        if pending and not sealed:
+            run = pending["run"]
+            return f"the cluster is half-way (run {run}; `nbops rollback` goes back from there)"
+        last = newest([*known, pending])
         return f"NocoBase {last['version']} serves" if last else ""
 
     return serving
@@ -260,8 +262,12 @@ def _serving(command: str) -> Callable[[Hosts, bool], str]:
 
 def _way_out(command: str, states: Hosts) -> str:
     """The command that ends it from another computer."""
-    pending = next(filter(None, states.facts_of("nocobase_pending")), None)
-    return way_out(command, pending, newest(states.facts_of("nocobase_release")))
+    return way_out(command, _pending(states), newest(states.facts_of("nocobase_release")))
+
+
+def _pending(states: Hosts) -> Mapping[str, Any] | None:
+    """The release that is on its way, as any host told."""
+    return next(filter(None, states.facts_of("nocobase_pending")), None)
 
 
 def _asker(options: RunOptions) -> Callable[[str], bool]:

@@ -129,6 +129,12 @@ def test_another_computer_ends_an_upgrade_that_is_half_way(old: Upgrading, tmp_p
     colleague.run("upgrade", where, "--version", NEW).ended(5, run)
     wait_for_silence(colleague, run)
     colleague.run("upgrade", where, "--version", NEW).ended(2, run, "nbops rollback")
+    rollback = ("rollback", where, "--yes", "--accept-data-loss")
+    tried = colleague.stopped_at("Dump, and check the dump", signal.SIGINT, *rollback)
+    colleague.run("abort", tried.name).ended(6, f"half-way since run {run}", "nbops lock break")
+    assert [status_of(balancer) for balancer in old.balancers] == [503, 503]
+    colleague.run("lock", "break", tried.name, "-i", where).ended(0)
+    assert "`nbops rollback`" in colleague.run("status", where).all
     colleague.rollback().ended(0, f"NocoBase {OLD} serves again")
     check_gone_back(old)
 

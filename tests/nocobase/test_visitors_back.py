@@ -253,18 +253,30 @@ def test_nobody_is_let_in_when_no_node_was_verified(desk: Desk) -> None:
     assert not (desk.folder / "told").exists()
 
 
-def shipped_begin_of_a_restore(pending: dict[str, str] | None) -> list[dict[str, Any]]:
-    """The plays of the shipped runbooks that put the page up, and a failure after them; another
-    run has left this note."""
+def shipped_begin(name: str, facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """The plays of a shipped runbook that put the page up, where this is known, and a failure
+    after them."""
     folder = Path(__file__).parents[2] / "runbooks"
-    restore = yaml.safe_load((folder / "restore.yml").read_text())
-    (page,) = (play for play in restore if play["name"] == "503 at every balancer")
+    whole = yaml.safe_load((folder / name).read_text())
+    (page,) = (play for play in whole if play["name"] == "503 at every balancer")
     plays = yaml.safe_load((folder / f"{page['import_playbook']}").read_text())
     for play in plays:  # there is no release here to aim at
         play["vars"] = {"nocobase_page_stays": page["vars"]["nocobase_page_stays"]}
-    found = {"set_fact": {"found": {"pending": pending}}}
-    first = {"hosts": "app", "gather_facts": False, "tasks": [found]}
+    first = {"hosts": "app", "gather_facts": False, "tasks": [{"set_fact": facts}]}
     return [first, *plays, {"hosts": "app", "gather_facts": False, "tasks": [{"fail": {}}]}]
+
+
+def shipped_begin_of_a_restore(pending: dict[str, str] | None) -> list[dict[str, Any]]:
+    """That of a restore; another run has left this note."""
+    return shipped_begin("restore.yml", {"found": {"pending": pending}})
+
+
+def undone_by(name: str) -> dict[str, dict[str, Any]]:
+    """The tasks by which a shipped runbook is undone, by their names."""
+    path = Path(__file__).parents[2] / "runbooks" / name
+    parts = yaml.safe_load(path.read_text())
+    tasks = [task for part in parts for task in part.get("tasks", [part])]
+    return {one["name"]: one for task in tasks for one in task.get("rollback", ())}
 
 
 def test_a_restore_that_fails_lets_nobody_in_to_a_database_that_another_run_changed(
@@ -273,7 +285,7 @@ def test_a_restore_that_fails_lets_nobody_in_to_a_database_that_another_run_chan
     note = {"run": "r9", "phase": "upgrade"}
     code, out = desk.play(shipped_begin_of_a_restore(note))
     assert code == 6, out
-    assert "run r9 had begun to change the database: 503 stands, and `nbops rollback`" in out
+    assert "run r9 had begun to change the database: 503 stands, and `nbops lock break " in out
     assert desk.answer(desk.door) == 503
 
 
@@ -289,9 +301,7 @@ def test_a_restore_that_fails_over_a_sound_database_lets_visitors_in_again(
 @pytest.mark.parametrize("phase", ["", "maintenance", "upgrade"])
 def test_a_restore_that_fails_leaves_the_note_of_another_run(phase: str) -> None:
     """And starts no node on a database that the other run has changed."""
-    path = Path(__file__).parents[2] / "runbooks" / "restore.yml"
-    tasks = [task for play in yaml.safe_load(path.read_text()) for task in play.get("tasks", ())]
-    undo = {one["name"]: one for task in tasks for one in task.get("rollback", ())}
+    undo = undone_by("restore.yml")
     found = {"found": {"pending": {"run": "r9", "phase": phase} if phase else None}}
 
     def holds(name: str) -> object:
@@ -299,3 +309,37 @@ def test_a_restore_that_fails_leaves_the_note_of_another_run(phase: str) -> None
 
     assert holds("Strike the note") is (phase == "")
     assert holds("The nodes as they were") is (phase != "upgrade")
+
+
+@pytest.mark.parametrize(("phase", "code", "page"), [("", 3, 200), ("upgrade", 6, 503)])
+def test_a_rollback_that_fails_lets_nobody_in_to_a_cluster_that_was_half_way(
+    desk: Desk, phase: str, code: int, page: int
+) -> None:
+    way = {"nocobase_back": {"from": {"run": "r9", "phase": phase}}}
+    told, out = desk.play(shipped_begin("rollback.yml", way))
+    assert told == code, out
+    assert ("half-way since run r9: 503 stands, and `nbops lock break " in out) is bool(phase)
+    assert desk.answer(desk.door) == page
+
+
+@pytest.mark.parametrize("phase", ["", "maintenance", "upgrade"])
+def test_a_rollback_that_fails_leaves_a_note_where_one_was(phase: str) -> None:
+    """And starts no node there; else the next rollback would go back from the release before."""
+    undo = undone_by("rollback.yml")
+    way = {"nocobase_back": {"from": {"run": "r9", "phase": phase}}}
+    for name in ("Strike the note", "The nodes as they were"):
+        assert Templar().condition(undo[name]["when"], way, None) is (phase == "")
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("upgrade.yml", "Send requests to all nodes, as they were"),
+        ("rollback.yml", "Send requests to the nodes of before"),
+        ("tasks/close.yml", "Send requests to them"),
+    ],
+)
+def test_a_balancer_that_takes_no_configuration_keeps_no_database_from_going_back(
+    name: str, task: str
+) -> None:
+    assert undone_by(name)[task]["ignore_errors"] is True
