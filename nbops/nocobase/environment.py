@@ -300,7 +300,7 @@ def render_env_file(env: Mapping[str, Text]) -> Secret:
 
 def read_env_file(text: str) -> dict[str, str]:
     """The variables of what `render_env_file` wrote."""
-    pairs = (line.split("=", 1) for line in text.splitlines())
+    pairs = (line.split("=", 1) for line in text.split("\n") if line)
     return {name: _unquoted(value) for name, value in pairs}
 
 

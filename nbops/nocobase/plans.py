@@ -99,6 +99,15 @@ def aimed_at(cluster: Cluster) -> Cluster:
     return replace(cluster, me=members[cluster.me.host], members=members)
 
 
+def absent_from(cluster: Cluster) -> frozenset[str]:
+    """The hosts of the group `app` on which the release that is aimed at has no node; none
+    without an aim."""
+    if cluster.aim is None:
+        return frozenset()
+    nodes = recorded(cluster, cluster.aim).nodes
+    return frozenset(node.host for node in cluster.nodes if node.host not in nodes)
+
+
 def _as_recorded(member: Member, plans: Sequence[Mapping[str, Any]]) -> Member:
     env = read_env_file(str(plans[0]["environment"]))
     runtime = {

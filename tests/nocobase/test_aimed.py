@@ -13,7 +13,7 @@ from nbops.base.secret import Secret
 from nbops.nocobase.balancers.plan import short_plan
 from nbops.nocobase.cluster import Cluster, cluster_of
 from nbops.nocobase.environment import read_env_file, render_env_file
-from nbops.nocobase.plans import aimed_at, here
+from nbops.nocobase.plans import absent_from, aimed_at, here
 from nbops.nocobase.releases import Release
 from nbops.nocobase.steps.release import coming
 
@@ -71,6 +71,8 @@ def test_a_node_that_the_release_did_not_have_is_as_in_the_inventory(variables: 
     record = replace(whole, nodes={host: whole.nodes[host] for host in ("node1", "node2")})
     there = aimed(variables, record, port=14000)
     assert [end.port for end in seen(there).endpoints] == [13000, 13000, 14000]
+    assert absent_from(seen(there)) == {"node3"}, "no balancer sends it requests"
+    assert absent_from(seen({**there, "nocobase_aim": None})) == frozenset()
 
 
 def test_without_an_aim_the_inventory_is_what_is_wanted(variables: Variables) -> None:
@@ -83,7 +85,9 @@ def test_an_aim_of_which_no_host_has_the_record_is_told(variables: Variables) ->
         seen({**variables(), "nocobase_aim": 7})
 
 
-@pytest.mark.parametrize("value", ["!", "*", "", 'a"b', "c:\\new", "$HOME", "two words"])
+@pytest.mark.parametrize(
+    "value", ["!", "*", "", 'a"b', "c:\\new", "$HOME", "two words", "a\x0cb\x85c\u2028d"]
+)
 def test_an_environment_file_is_read_back_as_it_was_written(value: str) -> None:
     env = {"WORKER_MODE": value, "APP_PORT": "13000"}
     assert read_env_file(render_env_file(env).reveal()) == env

@@ -10,17 +10,19 @@ from nbops.nocobase.balancers.ask import Door, local_door
 from nbops.nocobase.balancers.kinds import balancer
 from nbops.nocobase.balancers.plan import full_plan, short_plan
 from nbops.nocobase.cluster import Cluster, cluster_of
-from nbops.nocobase.plans import aimed_at
+from nbops.nocobase.plans import absent_from, aimed_at
 
 
 @dataclass(frozen=True)
 class Here:
-    """A balancer, and what it does now."""
+    """A balancer, and what it does now. `absent` are the hosts of the group `app` that the release
+    which is aimed at does not have: they get no requests."""
 
     cluster: Cluster
     kind: Balancer
     state: BalancerState
     door: Door
+    absent: frozenset[str] = frozenset()
 
     @property
     def waits(self) -> bool:
@@ -48,11 +50,11 @@ class Here:
         """What is wanted of it. `drained` None: what it has stays; then files are read only
         where it was never configured."""
         if drained is None:
-            now = frozenset(self.state.drained)
+            now = self.absent.union(self.state.drained)
             if self.state.digest and self.state.running:
                 return short_plan(self.cluster, now)
             return full_plan(self.cluster, ctx, now)
-        return full_plan(self.cluster, ctx, drained)
+        return full_plan(self.cluster, ctx, self.absent | drained)
 
 
 def here(ctx: ActionContext) -> Here:
@@ -65,4 +67,4 @@ def here(ctx: ActionContext) -> Here:
     door = local_door(cluster)
     if kind.kind == "external":
         door = Door(f"the address {plan.address}", plan.address.rstrip("/"))
-    return Here(cluster, kind, kind.look(plan, ctx), door)
+    return Here(cluster, kind, kind.look(plan, ctx), door, absent_from(cluster))

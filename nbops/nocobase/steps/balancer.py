@@ -85,7 +85,7 @@ class BalancerDrain:
         me = here(ctx)
         _known(me.cluster, [args.node])
         drained = frozenset((*me.state.drained, args.node))
-        others = [end for end in me.cluster.endpoints if end.host not in drained]
+        others = [end for end in me.cluster.endpoints if end.host not in drained | me.absent]
         if not others and not me.state.maintenance:
             raise ActionFailed(
                 f"{args.node} is the last node behind {ctx.host}: nobody would answer",
