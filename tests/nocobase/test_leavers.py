@@ -114,6 +114,16 @@ def test_a_node_that_is_not_deployed_is_named_before_the_window(variables: Varia
     assert not result.failed, "an upgrade starts it"
 
 
+def test_what_came_with_a_run_that_was_left_half_way_is_gone_back_from(
+    variables: Variables,
+) -> None:
+    record = release(variables, "node1", "node2")
+    way = way_from(record, "node1", "node2", "node3")
+    with pytest.raises(RefusedError) as refused:
+        nodes(told(variables, record, way))
+    assert str(refused.value.problems[0].hint).startswith("`nbops rollback` goes back")
+
+
 def test_the_record_of_any_host_counts(variables: Variables) -> None:
     record = release(variables, "node1", "node2", "node3")
     result = nodes(told(variables, record))

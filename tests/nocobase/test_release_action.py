@@ -1,20 +1,30 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
 
-from nbops.actions.api import EndRun
+from nbops.actions.api import ActionContext, EndRun
+from nbops.base.command import Outcome
 from nbops.base.errors import ActionFailed, Place, RefusedError
 from nbops.base.secret import Secret
 from nbops.nocobase.cluster import cluster_of
 from nbops.nocobase.plans import here, plans_in
 from nbops.nocobase.releases import Release
-from nbops.nocobase.steps.release import back, coming, match, newer, place_of_version
+from nbops.nocobase.steps.release import (
+    ReleaseArgs,
+    ReleaseRecord,
+    back,
+    coming,
+    match,
+    newer,
+    place_of_version,
+)
 
 Variables = Callable[..., Mapping[str, Any]]
 IMAGE = {"reference": "registry:5000/nocobase/nocobase:2.2.15", "digest": "sha256:aa"}
@@ -212,3 +222,34 @@ def test_a_node_that_the_release_did_not_have_is_named(variables: Variables) -> 
     less = replace(first, nodes={"node1": first.nodes["node1"]})
     with pytest.raises(ActionFailed, match="node2 was no node of release 1"):
         plans_in(less, "node2", "nocobase")
+
+
+@dataclass
+class Reading:
+    """A host that has these records; the rest of an action's context is not asked for."""
+
+    vars: Mapping[str, Any]
+    records: Mapping[str, str]
+    host: str = "node1"
+
+    def probe(self, _script: str) -> Outcome:
+        lines = (f"{name}.json\t{text}" for name, text in self.records.items())
+        return Outcome(0, "\n".join(lines).encode(), b"")
+
+
+def test_what_the_run_itself_wrote_is_not_what_it_found(variables: Variables) -> None:
+    """It reads once more when it goes on and the journal could not keep what was read."""
+    there = variables()
+    first = replace(coming(cluster_of(there), there, ""), run="R0")
+    way = replace(upgraded(variables, "upgrade"), run="R1")
+    records = {"000001": first, "000002": replace(way, phase=""), "pending": way}
+    texts = {name: json.dumps(json.loads(one.text())) for name, one in records.items()}
+
+    def read(run: str) -> Mapping[str, Any]:
+        ctx = Reading({**there, "nbops_run": run}, texts)
+        return ReleaseRecord().run(ReleaseArgs(state="read"), cast(ActionContext, ctx)).facts
+
+    its_own, of_another = read("R1"), read("R2")
+    assert (its_own["nocobase_release"], its_own["nocobase_pending"]) == (first.facts(), None)
+    assert of_another["nocobase_release"]["number"] == 2
+    assert of_another["nocobase_pending"] == way.facts()

@@ -53,13 +53,17 @@ def _joined_by(cluster: Cluster, way: Mapping[str, Any] | None) -> list[str]:
     return [host for host in way["hosts"] if host not in before]
 
 
-def check_joined(cluster: Cluster, release: Mapping[str, Any]) -> None:
+def check_joined(
+    cluster: Cluster, release: Mapping[str, Any], way: Mapping[str, Any] | None = None
+) -> None:
     """Raises RefusedError when the group `app` has a host on which the release has no node."""
     new = [node.host for node in cluster.nodes if node.host not in release["hosts"]]
     if new:
         raise RefusedError(
             f"{', '.join(new)}: in the group `app`, and no node of release {release['number']}",
-            hint="`nbops deploy` starts it; or take it out of the group `app`",
+            hint=f"`nbops rollback` goes back from what run {way['run']} left half-way"
+            if way
+            else "`nbops deploy` starts it; or take it out of the group `app`",
         )
 
 

@@ -95,15 +95,19 @@ def _texts(cluster: Cluster, ctx: ActionContext) -> dict[str, str]:
 
 
 def _read(cluster: Cluster, ctx: ActionContext) -> Result:
+    """What the run itself has written is not what it found: one that goes on may have to read
+    once more, and begins then where it began."""
     records: dict[str, Release] = {}
     for name, text in _texts(cluster, ctx).items():
         try:
-            records[name] = read_release(text)
+            record = read_release(text)
         except ValueError as error:
             raise ActionFailed(
                 f"{releases.path(cluster.name, name)} on {ctx.host} is no release: {error}",
                 hint="when another host has a good copy, move this file away and run again",
             ) from error
+        if record.run != ctx.vars.get("nbops_run"):
+            records[name] = record
     pending = records.pop(PENDING, None)
     known = [record.facts() for record in records.values()]
     newest = known[-1] if known else None
@@ -288,7 +292,7 @@ def nodes(cluster: Cluster) -> Result:
     """
     last, way = _deployed(cluster), pending(cluster)
     warnings = check_leavers(cluster, last, way)
-    check_joined(cluster, last)
+    check_joined(cluster, last, way)
     values = {"release": last, "pending": way}
     return Result(values=values, facts={FACT: last}, warnings=warnings)
 
