@@ -141,9 +141,16 @@ def _extra(run: str, kept: Mapping[str, Any], given: list[str] | None) -> Mappin
     if missing:
         raise UsageError(
             f"run {run} was begun with `-e {missing[0]}=…`, a secret, which is kept nowhere",
-            hint="give " + " ".join(f"-e {name}=…" for name in missing) + " again",
+            hint=f"give {' '.join(_form(name, kept[name]) for name in missing)} again",
         )
     return {**kept, **anew}
+
+
+def _form(name: str, value: Any) -> str:
+    """How a variable that held a secret is given once more."""
+    if isinstance(value, Mapping | list):
+        return f"-e @FILE (with `{name}` as it was)"
+    return f"-e {name}=…"
 
 
 def find(name: str | None) -> PastRun:

@@ -20,7 +20,7 @@ BACKUP_FORMAT = 1
 MANIFEST = "manifest.json"
 PARTIAL = ".partial-"
 REASONS = ("manual", "upgrade", "rollback", "restore", "plugin")
-KINDS = ("database", "files")
+KINDS = ("database", "files", "redis")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 _FILE = re.compile(r"\w[\w.-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -44,8 +44,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What is recorded of the files of one backup on one host. `what` is `database` or
-    `files`; `version` is that of the app; `server` and `tool` are major versions; `verified`
+    """What is recorded of the files of one backup on one host. `what` is one of
+    `KINDS`; `version` is that of the app; `server` and `tool` are major versions; `verified`
     says how far the dump was tried: `list`, or `restore`; `order` grows with each backup that is
     made on the host."""
 
@@ -98,7 +98,7 @@ def read_manifest(text: str) -> Manifest:
 def _faults(manifest: Manifest) -> list[str]:
     faults = [] if is_name(manifest.name) else ["name: no name of a backup"]
     if manifest.what not in KINDS:
-        faults.append(f"what: neither {' nor '.join(KINDS)}")
+        faults.append(f"what: none of {', '.join(KINDS)}")
     if not manifest.parts:
         faults.append("parts: none")
     for number, part in enumerate(manifest.parts):

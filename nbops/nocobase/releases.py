@@ -125,13 +125,13 @@ def way_out(
     one."""
     if pending:
         return "rollback"
-    verb = command.replace("-", " ").partition(" ")[0]
-    if verb == "maintenance":
+    name = command.replace("-", " ")
+    if name in {"maintenance on", "maintenance off"}:
         return "maintenance off"
-    if verb == "deploy" and release is None:
+    if name == "deploy" and release is None:
         return "deploy"
     # They leave no note of where to go back to: the release that is recorded it is.
-    return "start" if verb in {"deploy", "start", "stop", "restart"} else ""
+    return "start" if name in {"deploy", "start", "stop", "restart"} else ""
 
 
 def way_back(

@@ -244,7 +244,9 @@ def test_secrets_of_a_run_are_kept_nowhere_and_given_again(desk: Desk) -> None:
     assert [one for one in (b"pw7", b"12345678", b'"extra"]') if one in journal] == []
     desk.let_go()
     code, out = ended(desk.nbops("resume"))
-    assert (code, "give -e db_password=… -e db=… -e admin_tokens=… again" in out) == (2, True), out
+    assert (code, "give -e db_password=… -e @FILE (with `db` as it was) -e" in out) == (2, True), (
+        out
+    )
     code, out = ended(desk.nbops("resume", *given))
     assert (code, Counter(desk.log())) == (0, ONCE), out
 
