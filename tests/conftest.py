@@ -1,8 +1,13 @@
-"""The order of the tests."""
+"""The order of the tests, and what hypothesis may take for an example: as long as it wants, for a
+box that is busy says nothing about the code."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("busy", deadline=None)
+settings.load_profile("busy")
 
 
 @pytest.hookimpl(trylast=True)

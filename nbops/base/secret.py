@@ -7,7 +7,7 @@ import dataclasses
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import quote, quote_plus
 
@@ -105,6 +105,14 @@ def forms(text: str) -> Iterator[str]:
             yield coded[(before * 8 + 5) // 6 : whole]
 
 
+def _by(values: Sequence[str], part: slice) -> dict[str, set[str]]:
+    """The values by this part of each."""
+    found: dict[str, set[str]] = {}
+    for value in values:
+        found.setdefault(value[part], set()).add(value)
+    return found
+
+
 class Masker:
     """Replaces every known secret in text and data: for what comes back from hosts.
 
@@ -119,6 +127,9 @@ class Masker:
     def __init__(self) -> None:
         self._values: set[str] = set()
         self._ordered: tuple[str, ...] = ()
+        self._longest = 0
+        self._begun: dict[str, set[str]] = {}
+        self._ended: dict[str, set[str]] = {}
         self._change = threading.Lock()
 
     def learn(self, secret: Secret | str) -> None:
@@ -130,6 +141,9 @@ class Masker:
                 if len(part) >= _SHORTEST_MASKED:
                     self._values.update(forms(part))
             self._ordered = tuple(sorted(self._values, key=len, reverse=True))
+            self._longest = len(self._ordered[0]) if self._ordered else 0
+            self._begun = _by(self._ordered, slice(None, _SHORTEST_MASKED))
+            self._ended = _by(self._ordered, slice(-_SHORTEST_MASKED, None))
 
     def text(self, text: str) -> str:
         """`text` with every known secret replaced, the longest first.
@@ -149,32 +163,24 @@ class Masker:
                 text = text.replace(value, MASK)
         if CUT not in text:
             return text
-        before, *rest = text.split(CUT)
-        for after in rest:
-            before = f"{self._not_begun(before)}{CUT}{self._not_ended(after)}"
-        return before
+        first, *rest = text.split(CUT)
+        pieces = [first, *map(self._not_ended, rest)]
+        return CUT.join([*map(self._not_begun, pieces[:-1]), pieces[-1]])
 
     def _not_begun(self, text: str) -> str:
         """`text`, which was cut at its end, without the beginning of a secret there."""
-        for value in self._ordered:
-            begun = value[:_SHORTEST_MASKED]
-            at = text.find(begun, max(0, len(text) - len(value)))
-            while at >= 0:
-                if value.startswith(text[at:]):
-                    return text[:at] + MASK
-                at = text.find(begun, at + 1)
+        for at in range(max(0, len(text) - self._longest), len(text) - _SHORTEST_MASKED + 1):
+            begun = self._begun.get(text[at : at + _SHORTEST_MASKED], ())
+            if any(value.startswith(text[at:]) for value in begun):
+                return text[:at] + MASK
         return text
 
     def _not_ended(self, text: str) -> str:
         """`text`, which was cut at its beginning, without the end of a secret there."""
-        for value in self._ordered:
-            ended = value[-_SHORTEST_MASKED:]
-            at = text.rfind(ended, 0, len(value))
-            while at >= 0:
-                end = at + len(ended)
-                if value.endswith(text[:end]):
-                    return MASK + text[end:]
-                at = text.rfind(ended, 0, end - 1)
+        for end in range(min(len(text), self._longest), _SHORTEST_MASKED - 1, -1):
+            ended = self._ended.get(text[end - _SHORTEST_MASKED : end], ())
+            if any(value.endswith(text[:end]) for value in ended):
+                return MASK + text[end:]
         return text
 
     def data(self, value: Any) -> Any:
