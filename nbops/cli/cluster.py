@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from nbops.base.command import Identity
-from nbops.base.errors import Place
+from nbops.base.errors import Place, UsageError
 from nbops.base.secret import Masker, Secret
 from nbops.cli.extra import secret_vars
 from nbops.engine.hosts import Hosts
 from nbops.engine.variables import VariableStore, World
-from nbops.inventory.connection import SshDefaults, become_of, endpoint_of, endpoints_of
+from nbops.inventory.connection import (
+    Become,
+    SshDefaults,
+    become_of,
+    endpoint_of,
+    endpoints_of,
+)
 from nbops.inventory.load import load_inventory
 from nbops.inventory.model import ALL, Group, Inventory
 from nbops.nocobase.plugins import as_data, local_packages
@@ -54,11 +60,20 @@ class Cluster:
         self._templar = Templar()
         self._learn(secret_vars(self._extra))
         self._read = _with_roles(load_inventory(path, also))
+        if VARIABLE in self._extra and self._describes_a_cluster:
+            raise UsageError(
+                f"-e {VARIABLE}: the settings of a cluster stand in its inventory",
+                hint=f"change `{VARIABLE}:` in {path}, or name another inventory with `-i`",
+            )
+
+    @property
+    def _describes_a_cluster(self) -> bool:
+        return any(VARIABLE in self._read.vars_of(host) for host in self._read.hosts)
 
     @cached_property
     def settings(self) -> ClusterSettings | None:
         """The checked `nocobase` settings; None when the inventory has none."""
-        if not any(VARIABLE in self._read.vars_of(host) for host in self._read.hosts):
+        if not self._describes_a_cluster:
             return None
         settings = load_settings(self._read, self.render)
         return settings.at_version(self._version) if self._version else settings
@@ -109,7 +124,7 @@ class Cluster:
             local = host in {"localhost", "127.0.0.1", "::1"}
             return Endpoint(host, host, connection="local" if local else "ssh")
         defaults = self.settings.ssh_defaults() if self.settings else SshDefaults()
-        endpoint = endpoint_of(self.inventory, host, self.render(host), defaults)
+        endpoint = endpoint_of(self.inventory, host, self.render(host), defaults, self._extra)
         self._learn([endpoint.password] if endpoint.password else [])
         return endpoint
 
@@ -117,16 +132,22 @@ class Cluster:
         """Raise UsageError with everything that is wrong with how hosts are to be reached;
         their passwords are known to the masker from now on."""
         defaults = self.settings.ssh_defaults() if self.settings else SshDefaults()
-        endpoints = endpoints_of(self.inventory, self.inventory.hosts, self.render, defaults)
+        hosts = self.inventory.hosts
+        endpoints = endpoints_of(self.inventory, hosts, self.render, defaults, self._extra)
         self._learn(one.password for one in endpoints.values() if one.password)
         for host in endpoints:
             self.root_identity(host)
 
     def root_identity(self, host: str) -> Identity:
         """Who may write the lock's record where the login user may not."""
-        become = become_of(self.inventory, host, self.render(host))
-        self._learn([become.password] if become.password else [])
+        become = self.become(host)
         return Identity("root", become.method or "sudo", become.password)
+
+    def become(self, host: str) -> Become:
+        """Whom the inventory wants to act on a host; the password is known to the masker."""
+        become = become_of(self.inventory, host, self.render(host), self._extra)
+        self._learn([become.password] if become.password else [])
+        return become
 
     def _learn(self, secrets: Iterable[Secret]) -> None:
         for secret in secrets:

@@ -20,7 +20,6 @@ from nbops.cli.options import Output, Target
 from nbops.engine.connections import Connections
 from nbops.engine.run import FORKS
 from nbops.engine.signals import signals
-from nbops.inventory.connection import become_of
 from nbops.inventory.pattern import match_hosts
 from nbops.report.choose import observer
 from nbops.report.plain import PlainObserver
@@ -54,11 +53,9 @@ class Reach:
 
     def identity(self, host: str) -> Identity:
         """Whom the inventory wants to act on a host."""
-        become = become_of(self.cluster.inventory, host, self.cluster.render(host))
+        become = self.cluster.become(host)
         if not become.enabled:
             return LOGIN
-        if become.password is not None:
-            self.cluster.masker.learn(become.password)
         return Identity(become.user or "root", become.method or "sudo", become.password)
 
 

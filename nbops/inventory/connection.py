@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -91,14 +91,16 @@ def endpoint_of(
     host: str,
     render: Render | None = None,
     defaults: SshDefaults | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> Endpoint:
     """Where `host` is and how it is reached.
 
-    `render` evaluates templates in the values; without it a template is a problem. Reads
-    ssh_config, to refuse what paramiko would not do. Raises UsageError with all problems of
-    the host at once: bad port, refused ssh option, unknown `ansible_ssh_…` name.
+    `extra` are variables over those of the inventory. `render` evaluates templates in the
+    values; without it a template is a problem. Reads ssh_config, to refuse what paramiko would
+    not do. Raises UsageError with all problems of the host at once: bad port, refused ssh
+    option, unknown `ansible_ssh_…` name.
     """
-    reader = _Variables(inventory, host, render)
+    reader = _Variables(inventory, host, render, extra)
     if reader.connection() == "local":
         endpoint = Endpoint(host, "localhost", connection="local")
     else:
@@ -113,6 +115,7 @@ def endpoints_of(
     hosts: Iterable[str],
     render: Callable[[str], Render] | None = None,
     defaults: SshDefaults | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> dict[str, Endpoint]:
     """The endpoint of each host; `render` gives the evaluator for a host.
 
@@ -122,7 +125,7 @@ def endpoints_of(
     problems: dict[Problem, None] = {}
     for host in hosts:
         try:
-            found[host] = endpoint_of(inventory, host, render and render(host), defaults)
+            found[host] = endpoint_of(inventory, host, render and render(host), defaults, extra)
         except UsageError as error:
             problems.update(dict.fromkeys(error.problems))
     if problems:
@@ -130,12 +133,17 @@ def endpoints_of(
     return found
 
 
-def become_of(inventory: Inventory, host: str, render: Render | None = None) -> Become:
+def become_of(
+    inventory: Inventory,
+    host: str,
+    render: Render | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Become:
     """Whether and as whom the inventory wants tasks to act on `host`.
 
     Raises UsageError when a value is wrong; only `sudo` is a method that nbops has.
     """
-    reader = _Variables(inventory, host, render)
+    reader = _Variables(inventory, host, render, extra)
     method = reader.text(("ansible_become_method",))
     if method is not None and method.removeprefix("ansible.builtin.") != "sudo":
         reader.problem(
@@ -193,10 +201,17 @@ def _hop(jump: Jump, target: Endpoint, defaults: SshDefaults) -> Endpoint:
 class _Variables:
     """Reads the connection variables of one host and collects what is wrong with them."""
 
-    def __init__(self, inventory: Inventory, host: str, render: Render | None) -> None:
+    def __init__(
+        self,
+        inventory: Inventory,
+        host: str,
+        render: Render | None,
+        extra: Mapping[str, Any] | None,
+    ) -> None:
         self.host = host
         self.problems: list[Problem] = []
         self._values = inventory.vars_of(host)
+        self._extra = extra or {}
         self._render = render
         self._fallback = inventory.host(host).place
 
@@ -214,7 +229,7 @@ class _Variables:
         return "ssh"
 
     def check_names(self) -> None:
-        for name in self._values:
+        for name in (*self._values, *self._extra):
             if not str(name).startswith("ansible_ssh_") or name in _SSH_NAMES | _TUNING:
                 continue
             if name in _REFUSED:
@@ -315,7 +330,7 @@ class _Variables:
     def _read(self, names: tuple[str, ...], *, secret: bool = False) -> tuple[str, Any]:
         """The last of `names` that is set, and its value, templates evaluated."""
         for name in reversed(names):
-            raw = self._values.get(name)
+            raw = self._extra.get(name, self._values.get(name))
             if raw is None:
                 continue
             value = self._evaluated(name, raw)
