@@ -51,12 +51,14 @@ class HostSession:
         stop: Stop,
         emit: Emit,
         fence: Callable[[], Fence | None],
+        connect_again: Callable[[], Link] | None = None,
         reconnect: float = RECONNECT,
         machine: Machine | None = None,
     ) -> None:
         self._host = host
         self._run = run
         self._connect = connect
+        self._try_again = connect_again or connect
         self._stop = stop
         self._emit = emit
         self._fence = fence
@@ -269,7 +271,7 @@ class HostSession:
             reraise=True,
         )
         try:
-            link = retrying(self._connect)
+            link = retrying(self._try_again)
         except HostUnusable as error:
             raise ConnectionLost(
                 f"{self._host}: the connection was lost and could not be had again: {error}",

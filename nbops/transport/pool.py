@@ -66,7 +66,8 @@ class Pool:
                 session = self._sessions[endpoint] = HostSession(
                     endpoint.name,
                     self._run,
-                    lambda: self._connect(endpoint),
+                    lambda: self._connect(endpoint, self._connect_retries),
+                    connect_again=lambda: self._connect(endpoint, 0),
                     stop=self._stop,
                     emit=self._emit,
                     fence=lambda: self._fence_of(endpoint.name),
@@ -118,14 +119,14 @@ class Pool:
             with ThreadPoolExecutor(max(1, forks), thread_name_prefix="close") as workers:
                 list(workers.map(one, sessions))
 
-    def _connect(self, endpoint: Endpoint) -> Link:
+    def _connect(self, endpoint: Endpoint, retries: int) -> Link:
         if endpoint.connection == "local":
             return LocalLink()
         from nbops.transport.sshconfig import hops_of
 
         hops = hops_of(endpoint)
         retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(self._connect_retries + 1),
+            stop=tenacity.stop_after_attempt(retries + 1),
             wait=tenacity.wait_exponential(multiplier=0.5, max=10),
             retry=tenacity.retry_if_exception(
                 lambda error: (
