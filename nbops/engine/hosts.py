@@ -49,6 +49,11 @@ class Hosts:
             if any(state.counts.values())
         }
 
+    def failed(self) -> str:
+        """That the run failed, and on which hosts."""
+        lost = [one.name for one in self._states.values() if _lost(one.counts)]
+        return f"failed on {', '.join(lost)}" if lost else "failed"
+
     def facts_of(self, name: str) -> Iterator[Any]:
         """What `set_fact` or an action set under a name, on every host that has it."""
         for state in self._states.values():
@@ -74,3 +79,7 @@ def _failed(task: str, whys: Mapping[str, str]) -> str:
     what = f"`{task}` failed" if task else "failed"
     reasons = [why.strip().splitlines()[0] for why in whys.values() if why.strip()]
     return f"{what} on {', '.join(whys)}" + (f": {reasons[0]}" if reasons else "")
+
+
+def _lost(counts: Mapping[str, int]) -> bool:
+    return bool(counts["failed"] or counts["unreachable"])

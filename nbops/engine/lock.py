@@ -132,7 +132,7 @@ class ClusterLock:
             raise FenceRefused(
                 f"{self.at.cluster} was changed by a later run since ({latest.run},"
                 f" `nbops {latest.command}` by {latest.owner}): run {run} cannot go on",
-                hint="`nbops status` shows what is so now, `nbops rollback` goes back from there",
+                hint="`nbops status` shows what is so now",
             )
 
     def _join(self, host: str) -> None:

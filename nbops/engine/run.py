@@ -145,7 +145,7 @@ class Run:
                 error, code = self._with_way_on(caught), caught.exit_code
         seconds = time.monotonic() - started
         recap = states.recap()
-        message = str(error) if error else _ending(code, recap, self._over)
+        message = str(error) if error else states.failed() if code else self._over
         shown = 0 if aborting and isinstance(error, RolledBack) else code
         self.bus(
             RunEnded(
@@ -397,12 +397,3 @@ class Run:
 def _hints(error: NbopsError | None) -> str:
     problems = error.problems if error else ()
     return "\n".join(dict.fromkeys(one.hint for one in problems if one.hint))
-
-
-def _ending(code: int, recap: Mapping[str, Mapping[str, int]], over: str) -> str:
-    """What is to be said of how a run ended that nothing broke off: `over` tells why it had
-    nothing more to do."""
-    lost = [host for host, one in recap.items() if one["failed"] or one["unreachable"]]
-    if code:
-        return f"failed on {', '.join(lost)}" if lost else "failed"
-    return over

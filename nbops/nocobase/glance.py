@@ -127,12 +127,13 @@ def troubles(seen: Glance) -> list[Trouble]:
     found = [
         Trouble(f"{host} cannot be used: {why}") for host, why in sorted(seen.hosts.items()) if why
     ]
-    for part in (_work, _records, _apps, _balancers, _behind):
+    work = list(_work(seen))
+    for part in (_records, _apps, _balancers, _behind):
         found += part(seen)
     found += seen.faults
-    if seen.lock.alive:  # What to do is being done.
+    if seen.lock.alive or work:  # What to do is being done; or that comes first.
         found = [Trouble(one.what) for one in found]
-    return found
+    return work + found
 
 
 def _work(seen: Glance) -> Iterator[Trouble]:
@@ -193,7 +194,7 @@ def _apps(seen: Glance) -> Iterator[Trouble]:
 def _balancers(seen: Glance) -> Iterator[Trouble]:
     for one in seen.balancers if seen.release else ():
         if one.gives == PAGE:
-            ways = "" if seen.lock.held or seen.pending else "`nbops maintenance off` takes it down"
+            ways = "`nbops maintenance off` takes it down"
             yield Trouble(f"{one.host} shows visitors the 503 page", ways)
         elif one.gives != TRAFFIC:
             yield Trouble(f"{one.host} does not serve visitors: {one.gives}")

@@ -220,7 +220,7 @@ def _image(needs: Needs, look: Look) -> Iterator[Finding]:
     remedy = {
         "401": "set `runtime.registry` with credentials that may pull it",
         "403": "set `runtime.registry` with credentials that may pull it",
-        "404": "check `image` and `version` in the inventory",
+        "404": "check the version, and `image` in the inventory",
     }.get(code, "check that this host reaches the registry, and `insecure-registries` of Docker")
     why = said or ("the registry did not answer in time" if code in {"", "000"} else code)
     yield _problem(needs, f"{needs.image} is not here and cannot be pulled: {why}", remedy)

@@ -86,6 +86,13 @@ def read_release(text: str) -> Release:
     return typed(Release, document)
 
 
+def order(version: str) -> tuple[tuple[int, ...], tuple[Any, ...]]:
+    """What sorts versions: `2.2.0-beta.3` before `2.2.0`."""
+    numbers, _, extra = version.removesuffix("-full").partition("-")
+    parts = tuple((0, int(one), "") if one.isdigit() else (1, 0, one) for one in extra.split("."))
+    return tuple(int(one) for one in numbers.split(".")), (not extra, parts)
+
+
 def folder(cluster: str) -> str:
     """Where a cluster's releases are, on every host."""
     return f"{STATE_FOLDER}/{cluster}/releases"
@@ -172,7 +179,7 @@ def way_back(
 def _no_way(line: Sequence[Mapping[str, Any]], to: int | None) -> str:
     numbers = [int(one["number"]) for one in line]
     if to is None:
-        return f"release {numbers[0]} is the first one: there is none to go back to"
+        return f"there is none before release {numbers[0]} to go back to"
     on_line = ", ".join(str(number) for number in numbers[1:]) or "none"
     return f"release {to} is not one that release {numbers[0]} came from ({on_line})"
 

@@ -174,3 +174,18 @@ def test_what_hosts_say_cannot_change_the_terminal() -> None:
     shown = lines(replace(GOOD, apps=[evil]))
     assert not any("\x1b" in line for line in shown)
     assert not any(line.startswith("node9") for line in shown)
+
+
+@pytest.mark.parametrize("pending", [None, PENDING])
+def test_what_a_run_left_comes_first_and_nothing_else_is_proposed(
+    pending: dict[str, Any] | None,
+) -> None:
+    """Every other command would be refused until that is ended."""
+    down = replace(GOOD.apps[0], running=False)
+    lock = LockSeen(held=pending is None, run="R1", command="upgrade")
+    seen = replace(GOOD, lock=lock, pending=pending, apps=[down])
+    first, *others = troubles(seen)
+    assert "resume" in first.hint
+    assert others
+    assert [one.hint for one in others if one.hint] == []
+    assert "nbops deploy" in troubles(replace(GOOD, apps=[down]))[0].hint

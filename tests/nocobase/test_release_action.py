@@ -56,6 +56,16 @@ def test_another_version_is_refused_with_its_place_and_the_way(variables: Variab
     assert "nbops upgrade --version 2.2.15" in str(problem.hint)
 
 
+def test_a_version_that_is_earlier_is_gone_back_to_and_not_upgraded_to(
+    variables: Variables,
+) -> None:
+    with pytest.raises(RefusedError) as refused:
+        match(cluster_of(variables(facts={"lb": facts(4, "2.2.16")})))
+    hint = str(refused.value.problems[0].hint)
+    assert "nbops rollback" in hint
+    assert "upgrade" not in hint
+
+
 def test_the_place_of_the_version_is_known_when_the_inventory_tells_it() -> None:
     told = {"nbops_places": {"version": {"file": "i.yml", "line": 3, "column": 5}}}
     assert place_of_version(told) == Place("i.yml", 3, 5)

@@ -243,12 +243,14 @@ def match(cluster: Cluster, place: Place | None = None) -> Mapping[str, Any] | N
     """
     last = known(cluster)
     if last and last["version"] != cluster.version:
+        way = f"`nbops upgrade --version {cluster.version}` changes the version"
+        if releases.order(str(last["version"])) > releases.order(cluster.version):
+            way = "`nbops rollback` goes back to the release before, with its database"
         raise RefusedError(
             f"the inventory says `version: {cluster.version}`, but {cluster.name} runs"
             f" {last['version']} (release {last['number']})",
             place=place,
-            hint=f"`nbops upgrade --version {cluster.version}` changes the version;"
-            f" for a deploy say `version: {last['version']}`",
+            hint=f"{way}; for a deploy say `version: {last['version']}`",
         )
     return last
 
@@ -275,7 +277,7 @@ def newer(cluster: Cluster, place: Place | None = None) -> Result:
     if last["version"] == cluster.version:
         text = f"{cluster.name} runs {cluster.version} already (release {last['number']})"
         return Result(msg=text, values={"release": last}, directive=EndRun(text))
-    if _order(str(last["version"])) > _order(cluster.version):
+    if releases.order(str(last["version"])) > releases.order(cluster.version):
         raise RefusedError(
             f"{cluster.version} is earlier than {last['version']}, which {cluster.name} runs:"
             " NocoBase does not go back with the same database",
@@ -321,13 +323,6 @@ def back(cluster: Cluster, to: int | None) -> Result:
         raise RefusedError(str(error), hint="`nbops releases` lists them") from None
     values = {"from": dict(current), "to": dict(way.target), "backup": way.backup}
     return Result(values=values, facts={BACK: values}, warnings=warnings)
-
-
-def _order(version: str) -> tuple[tuple[int, ...], tuple[Any, ...]]:
-    """Sorts versions: `2.2.0-beta.3` before `2.2.0`."""
-    numbers, _, extra = version.removesuffix("-full").partition("-")
-    parts = tuple((0, int(one), "") if one.isdigit() else (1, 0, one) for one in extra.split("."))
-    return tuple(int(one) for one in numbers.split(".")), (not extra, parts)
 
 
 def coming(cluster: Cluster, variables: Mapping[str, Any], phase: str) -> Release:

@@ -118,7 +118,9 @@ def backup_of(here: DatabaseHere, name: str, ctx: ActionContext) -> Manifest:
     found = manifest_of(here.shelf, name, WHAT, ctx)
     if found is None:
         raise RefusedError(
-            f"there is no backup `{name}` on {ctx.host}", hint="`nbops backups` lists them"
+            f"there is no backup `{name}` of the database on {ctx.host}",
+            hint="`nbops backups` lists them; where HOLDS names no database, its dump was removed"
+            " by `backup.keep`",
         )
     if found.dialect != here.copies.kind:
         raise RefusedError(
