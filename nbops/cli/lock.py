@@ -109,6 +109,8 @@ def outcome(run: str, broken: Broken) -> Iterator[str]:
     """What came of breaking the lock of a run, and what is left to be done."""
     free = "; the cluster is free" if broken.free else ""
     yield f"the lock of run {run} is broken{free}"
+    if broken.free:
+        yield "`nbops status` tells what is left to be done"
     for other in broken.others:
         yield f"run {other} holds hosts too: `nbops lock break {other}`"
     if broken.missing:

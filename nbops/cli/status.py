@@ -260,4 +260,5 @@ def _lock(seen: Seen) -> LockSeen:
         owner=freshest.owner,
         command=freshest.command,
         since=freshest.since,
+        silent=freshest.age,
     )

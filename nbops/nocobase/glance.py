@@ -82,7 +82,8 @@ class DatabaseSeen:
 
 @dataclass(frozen=True, kw_only=True)
 class LockSeen:
-    """The cluster's lock. `alive`: its holder gave a sign of life less than a minute ago."""
+    """The cluster's lock. `alive`: its holder gave a sign of life less than a minute ago; the
+    last one `silent` seconds ago."""
 
     held: bool = False
     alive: bool = False
@@ -90,6 +91,7 @@ class LockSeen:
     owner: str = ""
     command: str = ""
     since: str = ""
+    silent: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

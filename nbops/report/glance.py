@@ -64,7 +64,7 @@ def _lock(seen: Glance) -> str:
     lock = seen.lock
     if not lock.held:
         return "free"
-    life = "at work" if lock.alive else "INTERRUPTED"
+    life = f"at work, last sign {lock.silent} s ago" if lock.alive else "INTERRUPTED"
     return f"{lock.command} of {lock.owner} since {lock.since}, run {lock.run}, {life}"
 
 

@@ -116,7 +116,7 @@ def test_a_first_deploy_that_was_lost_is_begun_anew() -> None:
 def test_a_run_at_work_is_no_trouble() -> None:
     lock = LockSeen(held=True, alive=True, run="R1", command="upgrade")
     assert wrong(lock=lock, pending=PENDING) == []
-    assert any("R1, at work" in line for line in lines(replace(GOOD, lock=lock)))
+    assert any("R1, at work, last sign 0 s ago" in line for line in lines(replace(GOOD, lock=lock)))
 
 
 def test_while_a_run_is_at_work_nobody_is_told_to_do_something() -> None:
