@@ -126,7 +126,11 @@ def test_an_image_that_is_there_needs_no_room() -> None:
 @pytest.mark.parametrize(
     ("code", "body", "words"),
     [
-        ("404", '{"message":"manifest unknown"}', "cannot be pulled: manifest unknown → check `im"),
+        (
+            "404",
+            '{"message":"manifest unknown"}',
+            "cannot be pulled: manifest unknown → check the version",
+        ),
         ("401", '{"message":"no basic auth"}', "no basic auth → set `runtime.registry`"),
         ("403", '{"message":"denied"}', "denied → set `runtime.registry`"),
         ("500", '{"message":"dial tcp: refused"}', "dial tcp: refused → check that this host"),

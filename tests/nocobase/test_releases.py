@@ -126,7 +126,7 @@ def test_only_what_it_came_from_can_be_gone_back_to(to: int, why: str) -> None:
 
 def test_from_the_first_release_there_is_no_way_back() -> None:
     known = line(("1", ""))
-    with pytest.raises(ValueError, match="there is none to go back to"):
+    with pytest.raises(ValueError, match="none before release 1 to go back to"):
         releases.way_back(known, known[0], None)
 
 
