@@ -183,5 +183,5 @@ def test_a_host_that_is_gone_for_good_keeps_nobody_from_undoing_the_rest(
     (tmp_path / "mended").touch()
     again = play(text.replace("HOSTS", "other:a:b"), again=played.run, without_d=True)
     assert again.code == 3
-    assert lines(tmp_path / "undone")[3:] == ["a", "b"]
+    assert sorted(lines(tmp_path / "undone")[3:]) == ["a", "b"]
     assert ("undo two", "a") not in again.order()
