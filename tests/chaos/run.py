@@ -19,11 +19,13 @@ import signal
 import sys
 import threading
 import zlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from nbops.base.command import Command, Effect
+from nbops.engine.context import StepContext
 from nbops.engine.heart import NAME as HEARTBEAT
 from nbops.engine.lockhosts import LockHosts
 from nbops.journal.store import Journal
@@ -35,7 +37,8 @@ _EVENT = ("kind", "step", "host", "status", "item", "attempt")
 _LONG = 100
 _VOLATILE = re.compile(r'[{\["]|\d{8}T')  # documents, and the name of the run
 _OF_COMMAND = re.compile(r"(?<=p\d)-[0-9a-f]{8}\b")  # a step's id tells its texts apart
-_PROCESS = re.compile(r"(?<=^process ).*")
+_OWN = re.compile(r"(?<=^process ).*|\b[0-9a-f]{32}\b")  # a process, a machine
+_OF_RECORD = re.compile(r"'[^']*'|\S*[/0-9]\S*")
 
 
 class Points:
@@ -50,6 +53,7 @@ class Points:
         self._count = itertools.count(1)
         self._jobs = itertools.count()
         self._just_done: list[str] = []
+        self._staged: Counter[str] = Counter()
 
     def pass_by(self, *names: str) -> None:
         """A moment, with all its points."""
@@ -74,6 +78,13 @@ class Points:
         given = call()
         self.pass_by(*(f"after {name}" for name in names))
         return given
+
+    def file(self, step: str) -> str:
+        """The name of the next file that a step puts on its host: by its order, since the content
+        is another one in each cluster."""
+        with self._turn:
+            self._staged[step] += 1
+            return f"file {step} {self._staged[step]}"
 
     def _next(self, names: Sequence[str]) -> bool:
         names = [_OF_COMMAND.sub("", name) for name in names]
@@ -111,7 +122,7 @@ def _written(sql: str, values: tuple[Any, ...]) -> str:
     if table.startswith("UPDATE compensations"):
         return f"{table} {values[-1]}"
     told = (one for one in values if isinstance(one, str) and len(one) < _LONG)
-    return " ".join([table, *(_PROCESS.sub("", one) for one in told if not _VOLATILE.match(one))])
+    return " ".join([table, *(_OWN.sub("", one) for one in told if not _VOLATILE.match(one))])
 
 
 def _names_of(writes: list[Any]) -> dict[str, None]:
@@ -120,8 +131,8 @@ def _names_of(writes: list[Any]) -> dict[str, None]:
 
 
 def _kind(text: str) -> str:
-    """Tells scripts apart, however they are numbered."""
-    return f"{zlib.crc32(re.sub('[0-9]+', '', text).encode()):08x}"
+    """Tells the lock's scripts apart, whatever run, cluster and holder they bear."""
+    return f"{zlib.crc32(_OF_RECORD.sub('', text).encode()):08x}"
 
 
 def _die() -> None:
@@ -130,8 +141,8 @@ def _die() -> None:
 
 def install(points: Points) -> None:
     """Put points around everything that nbops does to a disk or to a host."""
-    commit, run, stage = Journal._commit, HostSession.run, HostSession.stage
-    kill, close, ask = HostSession.kill, HostSession.close, LockHosts.run
+    commit, run, kill = Journal._commit, HostSession.run, HostSession.kill
+    close, ask = HostSession.close, LockHosts.run
 
     def commit_(self: Journal, writes: list[Any]) -> None:
         points.around(lambda: commit(self, writes), *_names_of(writes))
@@ -141,11 +152,6 @@ def install(points: Points) -> None:
             return run(self, command, watch)
         what = f"job {command.step}"
         return points.around(lambda: run(self, command, watch), what, job=True)
-
-    def stage_(self: HostSession, *arguments: Any) -> Any:
-        content = arguments[0] if isinstance(arguments[0], bytes) else arguments[0].read_bytes()
-        what = f"file {self.host} {zlib.crc32(content):08x}"
-        return points.around(lambda: stage(self, *arguments), what)
 
     def kill_(self: HostSession, *arguments: Any) -> Any:
         return points.around(lambda: kill(self, *arguments), f"kill {self.host}")
@@ -162,13 +168,28 @@ def install(points: Points) -> None:
     patched: Any = (
         (Journal, "_commit", commit_),
         (HostSession, "run", run_),
-        (HostSession, "stage", stage_),
         (HostSession, "kill", kill_),
         (HostSession, "close", close_),
         (LockHosts, "run", ask_),
+        *_around_files(points),
     )
     for owner, name, function in patched:
         setattr(owner, name, function)
+
+
+def _around_files(points: Points) -> Any:
+    """Points around each file that is put on a host; who knows its step is asked before."""
+    stage, of_step, whose = HostSession.stage, StepContext.stage, threading.local()
+
+    def of_step_(self: StepContext, content: bytes | Path) -> Any:
+        whose.step = str(self.step)
+        return of_step(self, content)
+
+    def stage_(self: HostSession, *arguments: Any) -> Any:
+        what = points.file(f"{self.host} {getattr(whose, 'step', '')}")
+        return points.around(lambda: stage(self, *arguments), what)
+
+    return (HostSession, "stage", stage_), (StepContext, "stage", of_step_)
 
 
 def main() -> None:
