@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nbops.base.errors import LockedError, RefusedError
+from nbops.report.downtime import Downtime
 
 if TYPE_CHECKING:
     from nbops.engine.past import Interruption
@@ -28,6 +29,7 @@ class Again:
     machines: Mapping[str, str]
     processes: frozenset[str]
     number: int = 0
+    downtime: Downtime = field(default_factory=Downtime, repr=False)
 
     def check_alone(self) -> None:
         """Raises LockedError when another process goes on with the run since it was read here.
@@ -61,6 +63,9 @@ def again(state: Unfinished, plan: Mapping[str, Any], *, changed: bool, aborting
     """The run that is in this state, to be ended (`aborting`: undone) by its plan, although that
     has `changed` since."""
     from nbops.engine.past import interruption
+    from nbops.journal.read import events
+    from nbops.journal.store import journal_path
+    from nbops.report.replay import replay
 
     return Again(
         run=state.run,
@@ -71,4 +76,5 @@ def again(state: Unfinished, plan: Mapping[str, Any], *, changed: bool, aborting
         machines={} if changed else state.machines,
         processes=frozenset(state.processes),
         number=state.number,
+        downtime=Downtime.of(replay(events(journal_path(), state.run))),
     )

@@ -133,7 +133,10 @@ def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: 
     request = _request(options, run_id, runbook, world, settings)
     journal = _journal(options, _entry(options, run_id, request.cluster, runbook, cluster))
     shown: Observer = options.observer or observer(
-        json=options.json, plain=options.plain, verbosity=options.verbosity
+        json=options.json,
+        plain=options.plain,
+        verbosity=options.verbosity,
+        downtime=options.again.downtime if options.again else None,
     )
     bus = Bus([shown, journal], cluster.masker)
     holder: list[Run] = []

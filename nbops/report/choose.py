@@ -6,19 +6,27 @@ import os
 import sys
 
 from nbops.base.events import Observer
+from nbops.report.downtime import Downtime
 from nbops.report.jsonl import JsonObserver
 from nbops.report.plain import PlainObserver
 
 
-def observer(*, json: bool = False, plain: bool = False, verbosity: int = 0) -> Observer:
-    """The observer for this process's standard output."""
+def observer(
+    *,
+    json: bool = False,
+    plain: bool = False,
+    verbosity: int = 0,
+    downtime: Downtime | None = None,
+) -> Observer:
+    """The observer for this process's standard output. `downtime` is that of a run that goes on,
+    as of where it was interrupted."""
     if json:
-        return JsonObserver(sys.stdout)
+        return JsonObserver(sys.stdout, downtime=downtime)
     if not plain and is_live():
         from nbops.report.terminal import TerminalObserver
 
-        return TerminalObserver(verbosity=verbosity)
-    return PlainObserver(sys.stdout, verbosity=verbosity)
+        return TerminalObserver(verbosity=verbosity, downtime=downtime)
+    return PlainObserver(sys.stdout, verbosity=verbosity, downtime=downtime)
 
 
 def recorded(*, json: bool = False, verbosity: int = 0) -> Observer:

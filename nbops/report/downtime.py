@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from nbops.base.clean import one_line
@@ -17,6 +18,7 @@ class Downtime:
     long each phase of the run lasted in it."""
 
     parts: dict[str, float] = field(default_factory=dict)
+    began: float | None = None  # when the page went up, while it stands
     _down: set[str] = field(default_factory=set)
     _phase: str = ""
     _since: float = 0.0
@@ -25,6 +27,14 @@ class Downtime:
     def seconds(self) -> float:
         """All parts together."""
         return sum(self.parts.values())
+
+    @classmethod
+    def of(cls, events: Iterable[Event]) -> Downtime:
+        """What these events of a run tell, as of the last one."""
+        downtime = cls()
+        for event in events:
+            downtime.take(event)
+        return downtime
 
     def take(self, event: Event) -> None:
         """Take an event into account, in their order."""
@@ -37,6 +47,10 @@ class Downtime:
                 self._down.add(event.host)
             else:
                 self._down.discard(event.host)
+            if not self._down:
+                self.began = None
+            elif self.began is None:
+                self.began = event.time
 
     @property
     def stands(self) -> bool:

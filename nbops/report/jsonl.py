@@ -22,9 +22,9 @@ class JsonObserver:
     """Prints every event as one JSON object on a line of its own; the last one bears the 503
     time and its parts, in seconds, when there was any."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, downtime: Downtime | None = None) -> None:
         self._out = Out(stream)
-        self._downtime = Downtime()
+        self._downtime = downtime or Downtime()
 
     def on_event(self, event: Event) -> None:
         """Print the event."""

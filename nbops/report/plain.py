@@ -40,14 +40,16 @@ class PlainObserver:
     """Prints events as lines. With `verbosity` each line bears its time, and each host its
     own result."""
 
-    def __init__(self, stream: TextIO, *, verbosity: int = 0) -> None:
+    def __init__(
+        self, stream: TextIO, *, verbosity: int = 0, downtime: Downtime | None = None
+    ) -> None:
         self._out = Out(stream)
         self._verbosity = verbosity
         self._time = 0.0
         self._command = ""
         self._check = False
         self._tally: Tally | None = None
-        self._downtime = Downtime()
+        self._downtime = downtime or Downtime()
         self._said: dict[tuple[str, str], tuple[str, float]] = {}
 
     def on_event(self, event: Event) -> None:

@@ -76,13 +76,14 @@ class TerminalObserver:
         console: Console | None = None,
         *,
         verbosity: int = 0,
+        downtime: Downtime | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._console = console or _SteadyConsole(highlight=False, markup=False, emoji=False)
         self._verbosity = verbosity
         self._clock = clock
         self._scene = Scene()
-        self._downtime = Downtime()
+        self._downtime = downtime or Downtime()
         self._state = RLock()  # guards the scene, which the drawing thread reads
         self._waiting: deque[Event] = deque()
         self._busy = False
@@ -123,6 +124,7 @@ class TerminalObserver:
         # is printed while the scene is held.
         with self._state:
             self._downtime.take(event)
+            self._scene.maintenance = self._downtime.began
             lines = self._take(event)
         if lines:
             shown = [_text(one) for one in lines]
@@ -194,10 +196,6 @@ class TerminalObserver:
 
     @_take.register
     def _(self, event: MaintenanceMark) -> list[Line]:
-        if event.on and self._scene.maintenance is None:
-            self._scene.maintenance = event.time
-        elif not event.on:
-            self._scene.maintenance = None
         return [line("  ", *ending.mark(event).spans)]
 
     @_take.register

@@ -24,7 +24,7 @@ def go_on(old: Upgrading, way: str, run: str, token: str) -> None:
     """Ends a run one way or the other, under the eyes of visitors at the 503 page."""
     assert all(status_of(balancer) == 503 for balancer in old.balancers)
     with old.watched(token) as seen:
-        old.run(way, run).ended(0)
+        old.run(way, run).ended(0, "503 for")
     seen.check_window(None, NEW if way == "resume" else OLD)
     assert old.lock() == "free"
 

@@ -5,10 +5,7 @@ from nbops.report.downtime import Downtime
 
 
 def told(now: float, *events: Event) -> list[str]:
-    downtime = Downtime()
-    for event in events:
-        downtime.take(event)
-    return [one.text for one in downtime.lines(now)]
+    return [one.text for one in Downtime.of(events).lines(now)]
 
 
 def phase(name: str, time: float) -> PhaseStarted:
@@ -39,6 +36,16 @@ def test_the_window_is_from_the_first_balancer_to_the_last_with_what_took_it() -
 def test_a_503_that_stands_at_the_end_is_said() -> None:
     events = (phase("maintenance", 1), mark("lb", True, 2))
     assert told(5, *events) == ["503 for 3.0 s, and it stands: maintenance 3.0 s"]
+
+
+def test_a_run_that_goes_on_counts_from_where_the_page_went_up_before_it_was_interrupted() -> None:
+    before = (phase("maintenance", 1), mark("lb", True, 2), mark("lb2", True, 3))
+    downtime = Downtime.of(before)
+    downtime.take(mark("lb", False, 60))
+    assert downtime.began == 2
+    downtime.take(mark("lb2", False, 62))
+    assert downtime.began is None
+    assert [one.text for one in downtime.lines(70)] == ["503 for 1 min: maintenance 1 min"]
 
 
 def test_nothing_is_told_of_a_run_without_a_503() -> None:
