@@ -345,6 +345,12 @@ def test_a_balancer_that_takes_no_configuration_keeps_no_database_from_going_bac
     assert undone_by(name)[task]["ignore_errors"] is True
 
 
+def test_a_deploy_that_fails_sends_no_requests_to_nodes_that_it_was_the_first_to_start() -> None:
+    configure = undone_by("tasks/close.yml")["Send requests to them"]["balancer_configure"]
+    change = {"nocobase_change": {"start": ["node1", "node3", "node2"], "stop": ["node2", "node1"]}}
+    assert Templar().render(configure["without"], change) == ["node3"]
+
+
 def test_visitors_do_not_wait_twice_for_a_node_that_cannot_be_reached() -> None:
     path = Path(__file__).parents[2] / "runbooks" / "upgrade.yml"
     (play,) = (one for one in yaml.safe_load(path.read_text()) if one.get("phase") == "other nodes")
