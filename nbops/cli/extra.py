@@ -87,7 +87,7 @@ def _one(text: str) -> Mapping[str, Any]:
 
 
 def _file(path: Path, where: str) -> Mapping[str, Any]:
-    variables = _checked(load_file(path), where)
+    variables = _checked(load_file(path, where), where)
     if open_to_everyone(path.stat()) and secret_vars(variables):
         raise UsageError(
             f"{where}: holds secrets, and everyone on this computer can read or write it",

@@ -325,7 +325,10 @@ class _Variables:
     def problem(
         self, name: str, message: str, hint: str | None = None, *, key: bool = False
     ) -> None:
-        self.problems.append(Problem(message, self._place(name, key), hint))
+        if name in self._extra:
+            self.problems.append(Problem(f"-e {name}=…: {message}", None, hint))
+        else:
+            self.problems.append(Problem(message, self._place(name, key), hint))
 
     def _read(self, names: tuple[str, ...], *, secret: bool = False) -> tuple[str, Any]:
         """The last of `names` that is set, and its value, templates evaluated."""

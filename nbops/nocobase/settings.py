@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
 
 from nbops.base.errors import NbopsError, Place, Problem, UsageError
 from nbops.base.secret import Secret
@@ -78,8 +79,9 @@ class ClusterSettings:
         """The same for another version. Raises UsageError when it is none."""
         try:
             checked = check_version(version)
-        except ValueError as error:
-            raise UsageError(f"--version {version}: {error}") from None
+        except PydanticCustomError as error:
+            hint = (error.context or {})["hint"]
+            raise UsageError(f"--version {version}: {error}", hint=hint) from None
         hosts = {
             host: one.model_copy(update={"version": checked}) for host, one in self.hosts.items()
         }

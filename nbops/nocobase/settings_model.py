@@ -298,7 +298,8 @@ EnvValue = Annotated[
 
 
 def check_version(value: str) -> str:
-    """`value` if it is a version that can be pinned. Raises ValueError, with the reason."""
+    """`value` if it is a version that can be pinned. Raises PydanticCustomError, with the reason
+    and a hint."""
     if _VERSION.fullmatch(value):
         return value
     if re.match(r"(latest|beta|alpha|next|main)", value):

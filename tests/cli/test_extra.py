@@ -46,7 +46,7 @@ def test_an_empty_file_gives_none() -> None:
         ("=x", "is not KEY=VALUE"),
         ("my-key=x", "is not KEY=VALUE"),
         ("a=1 b=2", "one variable or several"),
-        ("@missing.yml", "missing.yml: no such file"),
+        ("@missing.yml", "-e @missing.yml: no such file"),
         ("[1, 2]", "holds no variables"),
         ('{"my-key": 1}', "cannot be the name of a variable"),
         ("{a: 1", "not valid YAML"),

@@ -127,3 +127,20 @@ def test_a_part_of_the_cluster_that_does_not_exist_is_refused(nbops: Nbops, good
     told = nbops("deploy", "--limit", "nobody")
     assert told.code == 2
     assert "nobody" in told.err
+
+
+@pytest.mark.parametrize(
+    ("words", "says", "hint"),
+    [
+        (("deploy", "-e", "ansible_port=ssh"), "-e ansible_port=…: ", ""),
+        (("upgrade", "--version", "abc"), "--version abc: `abc` is not a version", "pin a number"),
+        (("upgrade", "--version", "latest"), "an alias that moves", "pin a number"),
+    ],
+)
+def test_a_wrong_word_of_the_command_line_is_named_as_such(
+    nbops: Nbops, good: str, words: tuple[str, ...], says: str, hint: str
+) -> None:
+    said = nbops(*words)
+    assert said.code == 2
+    assert says in said.err
+    assert hint in said.err
