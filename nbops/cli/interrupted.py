@@ -69,7 +69,7 @@ def again(state: Unfinished, plan: Mapping[str, Any], *, changed: bool, aborting
 
     return Again(
         run=state.run,
-        past=interruption(state, aborting=aborting),
+        past=interruption(state, aborting=aborting, changed=changed),
         plan=plan,
         plan_hash=state.plan_hash,
         changed=changed,

@@ -39,7 +39,7 @@ from nbops.engine.witness import Witness
 from nbops.inventory.pattern import match_hosts
 from nbops.journal.store import PROCESS, Journal, RunEntry, as_json, journal_path
 from nbops.nocobase.actions import NOCOBASE_ACTIONS
-from nbops.nocobase.releases import newest, way_out
+from nbops.nocobase.releases import newest, on_its_way, way_out
 from nbops.nocobase.settings import (
     VARIABLE,
     ClusterSettings,
@@ -162,6 +162,7 @@ def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: 
         ask=_asker(options),
         serving=_serving(options.command),
         way_out=partial(_way_out, options.command),
+        half_way=lambda states: _pending(states) is not None,
     )
     holder.append(prepared)
     return prepared
@@ -270,7 +271,8 @@ def _way_out(command: str, states: Hosts) -> str:
 
 def _pending(states: Hosts) -> Mapping[str, Any] | None:
     """The release that is on its way, as any host told."""
-    return next(filter(None, states.facts_of("nocobase_pending")), None)
+    present = newest(states.facts_of("nocobase_release"))
+    return on_its_way(states.facts_of("nocobase_pending"), present)
 
 
 def _asker(options: RunOptions) -> Callable[[str], bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,13 +53,27 @@ class Parts:
     diff: bool = False
     past: Past = field(default_factory=NoPast)
 
+    @property
+    def led_another_way(self) -> bool:
+        """Whether the run is to be undone by other hosts than were there then, and some of them
+        had gone on further than it has come again."""
+        past = self.past
+        turned = past.changed and (past.aborting or past.undoing)
+        return turned and (past.further(self.known) or not self.seals.complete)
+
+    @property
+    def known(self) -> frozenset[str]:
+        """The hosts that there are."""
+        return frozenset({*self.store.known(), "localhost"})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
     """One task for one host: the task, what is around it, and the play it is in.
 
     `pass_number` tells apart the times that the same task runs in one run (a handler
-    flushed twice, an include in a loop).
+    flushed twice, an include in a loop). `instead_of` is the host that did it before the run was
+    interrupted, where that is in the inventory no more.
     """
 
     task: Task
@@ -69,6 +83,7 @@ class Call:
     play: PlayVariables
     phase: str = ""
     pass_number: int = 1
+    instead_of: str = ""
     parts: Parts = field(repr=False)
 
     @property
@@ -97,23 +112,38 @@ class Call:
 
     def recalled(self) -> TaskOutcome | None:
         """What the task gave before the run was interrupted; None when it has to be done."""
-        return self.parts.past.outcome(
-            self.task.path, self.host, self.pass_number, guards=self.scope.guards
+        did = self.instead_of or self.host
+        found = self.parts.past.outcome(
+            self.task.path, did, self.pass_number, guards=self.scope.guards
         )
+        return replace(found, host=self.host) if found else None
+
+    @property
+    def done(self) -> bool:
+        """Whether the task came to its end before the run was interrupted."""
+        did = self.instead_of or self.host
+        return self.parts.past.done(self.task.path, did, self.pass_number)
 
     @property
     def begun(self) -> bool:
         """Whether the task was begun on this host before the run was interrupted."""
-        past = self.parts.past
-        done = past.done(self.task.path, self.host, self.pass_number)
-        return done or bool(past.open_effects(self.place, self.host))
+        return self.done or self.open
 
     @property
-    def open_on_the_way_back(self) -> bool:
-        """Whether the run is to be undone, and effects of the task may still be at work."""
-        past = self.parts.past
-        turned = past.aborting or past.undoing
-        return turned and bool(past.open_effects(self.place, self.host))
+    def open(self) -> bool:
+        """Whether effects of the task may still be at work."""
+        return bool(self.parts.past.open_effects(self.place, self.host))
+
+    @property
+    def gone(self) -> str:
+        """The host that did the task before, and is in the inventory no more; empty: none."""
+        return self.parts.past.stood_for(self.task.path, self.pass_number, self.parts.known)
+
+    @property
+    def passed_over(self) -> bool:
+        """Whether the run that is to be undone never did this here, and yet went on."""
+        noted = (self.task.path, self.host) in self.parts.past.noted
+        return not noted and not self.begun and self.parts.led_another_way
 
     def try_anew(self) -> None:
         """What failed before the run was stopped has effects of its own when it is tried anew:

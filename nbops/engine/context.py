@@ -42,6 +42,10 @@ class Seals(Protocol):
     def unseal(self, door: str) -> None:
         """See `ActionContext.unseal`."""
 
+    @property
+    def complete(self) -> bool:
+        """Whether all is known again that an interrupted run would have to undo."""
+
 
 @dataclass
 class StepContext:

@@ -141,8 +141,7 @@ class Item:
                 raise unknown(self._delegate or call.host)
             good += settled.good
         self._did = {step for step in good if step.startswith(own)}
-        done = parts.past.done(call.task.path, call.host, call.pass_number)
-        if no_further and not done:
+        if no_further and not call.done:
             raise Aborted
 
     def _settled(self, steps: Sequence[str], *, end: bool) -> Settled:
@@ -157,8 +156,7 @@ class Item:
             raise
 
     def note_lost(self) -> None:
-        """Note the jobs of this item whose end the interrupted run did not see: they are to be
-        ended before anything is undone."""
+        """Note the jobs of this item whose end the interrupted run did not see."""
         call, parts = self._call, self._parts
         host = self._delegated() or call.host
         own = StepId(call.place, call.host, self._index).of_item

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from nbops.base.errors import NbopsError, RefusedError
 from nbops.base.events import Note
 from nbops.engine.lockhosts import LockHosts
-from nbops.engine.lockrecord import LIFE, Holder, Record, State, older_runs
+from nbops.engine.lockrecord import LIFE, Holder, Record, State, older_runs, parse_holder
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,10 @@ def break_lock(at: LockHosts, run: str, holder: Holder) -> Broken:
     hosts = [one.host for one in records]
     older = older_runs(records, holder.run)
     holder, number = replace(holder, breaks=run, older=older), seen.number + 1
+    if begun := [one for one in ours if one.breaks and one.number == seen.number]:
+        # The same record, also on the hosts that it did not get to: with one more number the run
+        # would seem to have been followed by another, and could not go on.
+        holder, number = parse_holder(begun[0].line), seen.number
     try:
         # Parked: it has no heartbeat for whose end the next one would have to wait.
         _, error = at.announce(records, number, holder, State.PARKED)

@@ -180,13 +180,18 @@ def leave_script(cluster: str, number: int, holder: Holder, state: State, after:
     return _own(cluster, number, holder) + _written(number, state, after.line()) + "\n"
 
 
+def parse_holder(line: str) -> Holder:
+    """The holder of a record's line. Raises ValueError when it is none."""
+    return typed(Holder, json.loads(line))
+
+
 def parse_record(host: str, text: str) -> Record:
     """The record that `look_script` printed. Raises ActionFailed when it is none."""
     lines = text.splitlines()
     try:
         number, state, age = lines[0].split()
         line = lines[1] if len(lines) > 1 else ""
-        holder = typed(Holder, json.loads(line)) if line else None
+        holder = parse_holder(line) if line else None
         # A beat that lies ahead is no younger: the host's clock was set back since.
         seconds = abs(int(age))
         return Record(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -12,7 +12,9 @@ from nbops.actions.api import Directive, EndRun, Meta
 from nbops.base.events import Status
 from nbops.engine.outcome import Included, TaskOutcome
 from nbops.journal.store import Seal, as_json
-from nbops.journal.unfinished import Unfinished
+from nbops.journal.unfinished import Place, Unfinished
+
+WAY_BACK = 1000  # more often than a task runs on the way, or to undo one step
 
 
 class Aborted(Exception):
@@ -29,6 +31,10 @@ class Past(Protocol):
     @property
     def undoing(self) -> bool:
         """Whether the way back had begun: nothing further is done then either."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether the runbook or the inventory is another one than that it was begun with."""
 
     @property
     def noted(self) -> Mapping[tuple[str, str], tuple[int, ...]]:
@@ -69,6 +75,15 @@ class Past(Protocol):
     def done(self, path: str, host: str, number: int) -> bool:
         """Whether a task came to its end on a host, whether or not its outcome was kept."""
 
+    def come_to(self, path: str, hosts: Iterable[str], number: int) -> None:
+        """A task is met again on these hosts."""
+
+    def further(self, known: Collection[str]) -> bool:
+        """Whether some of these hosts had done what has not been met again yet."""
+
+    def stood_for(self, path: str, number: int, known: Collection[str]) -> str:
+        """Who did a task that is not among these hosts any more; empty when nobody did."""
+
     def open_effects(self, path: str, host: str) -> list[str]:
         """The step ids of effects of a task on a host that were begun and not concluded."""
 
@@ -84,6 +99,7 @@ class NoPast:
 
     aborting = False
     undoing = False
+    changed = False
     noted: Mapping[tuple[str, str], tuple[int, ...]] = MappingProxyType({})
     sealed: frozenset[Seal] = frozenset()
 
@@ -115,6 +131,19 @@ class NoPast:
         del path, host, number
         return False
 
+    def come_to(self, path: str, hosts: Iterable[str], number: int) -> None:
+        """For the first time."""
+
+    def further(self, known: Collection[str]) -> bool:
+        """Nothing was done."""
+        del known
+        return False
+
+    def stood_for(self, path: str, number: int, known: Collection[str]) -> str:
+        """Nobody."""
+        del path, number, known
+        return ""
+
     def open_effects(self, path: str, host: str) -> list[str]:
         """None at all."""
         del path, host
@@ -139,7 +168,8 @@ class NoPast:
 class Interruption:
     """The past of a run that goes on, or is undone. `failed` holds the items that failed of tasks
     that came to their end, `retries` how often an item was tried anew; -1 stands for a task
-    without a loop. `effects` were begun and not concluded, `good` ended well."""
+    without a loop. `effects` were begun and not concluded, `good` ended well. `ahead` is what was
+    done and not met again yet, noted only when the runbook or the inventory has `changed`."""
 
     outcomes: Mapping[tuple[str, str, int], Mapping[str, Any]] = field(repr=False)
     ended: frozenset[tuple[str, str, int]] = frozenset()
@@ -152,6 +182,8 @@ class Interruption:
     sealed: frozenset[Seal] = frozenset()
     aborting: bool = False
     hindsight: bool = False
+    changed: bool = False
+    ahead: set[Place] = field(default_factory=set)
     retries: dict[tuple[str, str, int, int], int] = field(default_factory=dict)
 
     def of_the_way_back(self) -> Interruption:
@@ -200,6 +232,19 @@ class Interruption:
         """See `Past`."""
         return (path, host, number) in self.ended
 
+    def come_to(self, path: str, hosts: Iterable[str], number: int) -> None:
+        """See `Past`."""
+        self.ahead.difference_update((path, host, number) for host in hosts)
+
+    def further(self, known: Collection[str]) -> bool:
+        """See `Past`."""
+        return any(host in known for _, host, _ in self.ahead)
+
+    def stood_for(self, path: str, number: int, known: Collection[str]) -> str:
+        """See `Past`."""
+        there = (host for task, host, nth in self.ahead if (task, nth) == (path, number))
+        return next((host for host in sorted(there) if host not in known), "")
+
     def open_effects(self, path: str, host: str) -> list[str]:
         """See `Past`."""
         return sorted(step for step in self.effects if step.startswith(f"{path}/{host}/"))
@@ -213,8 +258,9 @@ class Interruption:
         return number in self.compensated
 
 
-def interruption(state: Unfinished, *, aborting: bool) -> Interruption:
-    """The past of a run that is in this state."""
+def interruption(state: Unfinished, *, aborting: bool, changed: bool = False) -> Interruption:
+    """The past of a run that is in this state; `changed`: it goes on with other hosts, or another
+    runbook, than it was begun with."""
     return Interruption(
         outcomes=state.outcomes,
         ended=state.done,
@@ -226,6 +272,8 @@ def interruption(state: Unfinished, *, aborting: bool) -> Interruption:
         undoing=state.undoing,
         sealed=state.sealed,
         aborting=aborting,
+        changed=changed,
+        ahead={one for one in state.done if one[2] < WAY_BACK} if changed else set(),
         retries=dict(state.retries),
     )
 

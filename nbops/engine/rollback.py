@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from nbops.base.errors import FenceRefused, Interrupted, NbopsError, StuckError
 from nbops.base.events import Emit, PhaseStarted
 from nbops.engine.batch import Batch
-from nbops.engine.past import Past
+from nbops.engine.past import WAY_BACK, Past
 from nbops.engine.scope import Scope
 from nbops.engine.strategy import Linear
 from nbops.engine.variables import PlayVariables
@@ -17,7 +17,6 @@ from nbops.journal.store import Journal, Seal
 from nbops.runbook.model import Block, Task
 
 PHASE = "rollback"
-_PASSES = 1000  # more often than a task runs within one compensation
 
 
 @dataclass(frozen=True)
@@ -34,10 +33,11 @@ class Compensation:
 class Compensations:
     """Everything that would have to be undone, in the order in which it was begun."""
 
-    def __init__(self, journal: Journal, emit: Emit, past: Past) -> None:
+    def __init__(self, journal: Journal, emit: Emit, past: Past, hosts: Collection[str]) -> None:
         self._journal = journal
         self._emit = emit
         self._past = past
+        self._hosts = hosts
         self._noted: list[Compensation] = []
         self._times: Counter[tuple[str, str]] = Counter()
         self._last = 0
@@ -89,14 +89,16 @@ class Compensations:
     @property
     def _open(self) -> list[Compensation]:
         sealed = max((seal.number for seal in self._seals), default=0)
-        return [one for one in self._noted if one.numbers[0] > sealed]
+        return [one for one in self._noted if min(one.numbers) > sealed]
 
-    def complete(self, hosts: Collection[str]) -> bool:
-        """Whether all is known again that the interrupted run would have to undo on these hosts."""
+    @property
+    def complete(self) -> bool:
+        """Whether all is known again that the interrupted run would have to undo on the hosts that
+        there still are."""
         return all(
             self._times[path, host] >= len(numbers)
             for (path, host), numbers in self._past.noted.items()
-            if host in hosts
+            if host in self._hosts
         )
 
     def run(self, linear: Linear) -> None:
@@ -120,7 +122,7 @@ class Compensations:
                 batch=batch,
                 phase=PHASE,
                 one_phase=True,
-                first_pass=one.numbers[0] * _PASSES,
+                passed=dict(zip(one.hosts, (n * WAY_BACK for n in one.numbers), strict=True)),
                 _passes={},
             )
             try:

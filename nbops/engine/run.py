@@ -114,6 +114,7 @@ class Run:
     ask: Callable[[str], bool] = lambda _question: False
     serving: Callable[[Hosts, bool], str] = lambda _states, _sealed: ""
     way_out: Callable[[Hosts], str] = lambda _states: ""
+    half_way: Callable[[Hosts], bool] = lambda _states: False
     lock: ClusterLock | None = None
     _open: bool = False
     _over: str = ""
@@ -236,7 +237,8 @@ class Run:
     def _play(self, states: Hosts, workers: ThreadPoolExecutor) -> int:
         if self.request.past.aborting:
             self.journal.mark("undoing")  # from here on there is only the way back
-        undo = Compensations(self.journal, self.bus, self.request.past)
+        hosts = {*self.request.world.inventory, "localhost"}
+        undo = Compensations(self.journal, self.bus, self.request.past, hosts)
         parts = self._parts(states, undo)
         player = Player(
             parts=parts,
@@ -251,7 +253,7 @@ class Run:
         why = self._play_all(player, undo, states)
         if not why:
             return 0
-        if not undo.complete({*self.request.world.inventory, "localhost"}):
+        if not undo.complete:
             raise self._unknown(why)
         if undo.any and not self.request.check:
             self._before_undoing(why)
@@ -266,7 +268,7 @@ class Run:
             raise RolledBack(f"{why}. Everything that was begun was undone{now}")
         if self.request.past.aborting or self.request.past.undoing:
             raise RolledBack(f"{why}: nothing had to be undone")
-        if undo.sealed and self._cut and player.unreachable:
+        if undo.sealed and self._cut and (player.unreachable or self.half_way(states)):
             raise self._half_open(why, states)
         self._tell_what_serves(states, sealed=undo.sealed)
         only_unreachable = not any(counts["failed"] for counts in states.recap().values())
@@ -306,11 +308,11 @@ class Run:
         )
 
     def _half_open(self, why: str, states: Hosts) -> NbopsError:
-        """A host was lost while users were let in: it may be resumed when the host is back."""
+        """It failed while users were let in: nobody may undo it, and it is not finished."""
         run = self.request.run
         return NbopsError(
             f"{why}. Users may be back on what was done, so nothing was undone",
-            hint=f"when it can be reached, `nbops resume {run}` finishes it;"
+            hint=f"mend the cause, then `nbops resume {run}` finishes it;"
             f" {self._from_elsewhere(states)}",
         )
 
@@ -339,7 +341,7 @@ class Run:
         except Aborted:
             return f"run {self.request.run} was aborted"
         except (RefusedError, UsageError, ActionFailed) as error:  # of a play or task, not a host
-            if not undo.any or not undo.complete({*self.request.world.inventory, "localhost"}):
+            if not undo.any or not undo.complete:
                 raise
             self.bus(Note(level="error", message=str(error), hint=error.problems[0].hint or ""))
             return str(error)

@@ -6,7 +6,7 @@ that go another way (`rescue`, handlers, an include of their own) wait for each 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -64,7 +64,7 @@ class Linear:
     choice: Choice = field(default_factory=Choice)
     phase: str = ""
     one_phase: bool = False  # the way back is one part of the run, whatever its tasks say
-    first_pass: int = 1
+    passed: Mapping[str, int] = field(default_factory=dict)  # what passes of a host are counted on
     _passes: dict[str, int] = field(default_factory=dict)
     _entered: dict[Body, set[str]] = field(default_factory=dict)
 
@@ -128,11 +128,13 @@ class Linear:
         shared = meta is None and self._flag("run_once", calls[0])
         alone = self.parts.actions.action(task.action).spec.once
         once = shared or (meta not in _META_OF_EACH if meta else alone)
-        calls = [_one_of(calls)] if once else calls
+        calls = [self._one_of(calls)] if once else calls
         acting = [call.host for call in calls]
-        if task.rollback and not self.parts.check:
-            self.undo.note(task, scope, acting, self.batch)
-        if meta is None and any(call.recalled() is None for call in calls):
+        self.parts.past.come_to(task.path, hosts, calls[0].pass_number)
+        undone = [call.host for call in calls if not call.passed_over]
+        if task.rollback and undone and not self.parts.check:
+            self.undo.note(task, scope, undone, self.batch)
+        if meta is None and any(call.recalled() is None and not call.passed_over for call in calls):
             self.parts.emit(
                 TaskStarted(
                     step=task.path,
@@ -158,7 +160,7 @@ class Linear:
         return flag(call.keyword(keyword, variables))
 
     def _calls(self, task: Task, hosts: Sequence[str], scope: Scope) -> list[Call]:
-        self._passes[task.path] = self._passes.get(task.path, self.first_pass - 1) + 1
+        self._passes[task.path] = self._passes.get(task.path, 0) + 1
         return [
             Call(
                 task=task,
@@ -167,11 +169,20 @@ class Linear:
                 hosts=self.batch.hosts,
                 play=self.batch.play,
                 phase=self.phase,
-                pass_number=self._passes[task.path],
+                pass_number=self.passed.get(host, 0) + self._passes[task.path],
                 parts=self.parts,
             )
             for host in hosts
         ]
+
+    def _one_of(self, calls: Sequence[Call]) -> Call:
+        """Who does what is done once: who did it before the run was interrupted; else the first,
+        who takes it over from a host that is in the inventory no more."""
+        first = next((call for call in calls if call.begun), calls[0])
+        whole = len(self.batch.play.magic.get("ansible_play_hosts_all", ()))
+        if first.begun or len(self.batch.hosts) < whole:
+            return first
+        return replace(first, instead_of=first.gone)
 
     def _wave(self, calls: Sequence[Call]) -> list[TaskOutcome]:
         """A task on all its hosts at once; the outcomes in the order of the hosts."""
@@ -372,19 +383,21 @@ class Linear:
         for body, members in fresh.items():
             if body.node is None or body.scope is None:
                 continue
-            if body.node.rollback and not self.parts.check:
-                self.undo.note(body.node, body.scope, members, self.batch)
+            undone = self._who_began(body.node, members)
+            if body.node.rollback and undone and not self.parts.check:
+                self.undo.note(body.node, body.scope, undone, self.batch)
             self._enter_phase(body.node)
+
+    def _who_began(self, block: Block, hosts: list[str]) -> list[str]:
+        """Of the hosts that come into a block, those for whom it is undone."""
+        if not self.parts.led_another_way:
+            return hosts
+        return [host for host in hosts if (block.path, host) in self.parts.past.noted]
 
     def _enter_phase(self, node: Common) -> None:
         if node.phase and node.phase != self.phase and not self.one_phase:
             self.phase = node.phase
             self.parts.emit(PhaseStarted(phase=node.phase))
-
-
-def _one_of(calls: Sequence[Call]) -> Call:
-    """Who does what is done once: who did it before the run was interrupted, else the first."""
-    return next((call for call in calls if call.begun), calls[0])
 
 
 def _meta_of(task: Task) -> str | None:

@@ -25,11 +25,13 @@ def run_task(call: Call) -> TaskOutcome:
     cannot be written, Aborted. All else becomes the outcome.
     """
     kept = call.recalled()
+    if kept is None and call.passed_over:
+        return TaskOutcome(call.host, Status.SKIPPED, {"changed": False, "skipped": True})
     if kept is None:
         call.try_anew()
         kept = _done(call)
         call.keep(kept)
-    elif kept.status is Status.UNREACHABLE and call.open_on_the_way_back:
+    elif kept.status is Status.UNREACHABLE and call.open:
         _note_lost(call)
     return kept
 
@@ -55,7 +57,8 @@ def _variables(call: Call) -> Variables:
 
 
 def _note_lost(call: Call) -> None:
-    """Of a task whose host was lost: which jobs have to be ended before anything is undone."""
+    """Of a task whose host was lost: which jobs have to be ended before anything else is done
+    there, and before anything is undone."""
     variables = _variables(call)
     try:
         items = _items(call, variables)

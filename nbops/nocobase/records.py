@@ -65,9 +65,9 @@ def present(found: Iterable[Records]) -> Mapping[str, Any] | None:
 
 
 def on_its_way(found: Iterable[Records]) -> Mapping[str, Any] | None:
-    """The release that is on its way, as far as any host tells: one that went on further first."""
-    there = [one.pending for one in found if one.pending]
-    return max(there, key=lambda facts: str(facts["phase"]) == "upgrade", default=None)
+    """The release that is on its way, as far as any host tells."""
+    every = list(found)
+    return releases.on_its_way((one.pending for one in every), present(every))
 
 
 def all_of(found: Iterable[Records]) -> list[Mapping[str, Any]]:

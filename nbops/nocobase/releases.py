@@ -115,6 +115,19 @@ def newest(known: Iterable[Mapping[str, Any] | None]) -> Mapping[str, Any] | Non
     return max(there, key=lambda facts: int(facts["number"]), default=None)
 
 
+def on_its_way(
+    told: Iterable[Mapping[str, Any] | None], present: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+    """Of the notes that hosts gave, that of the release on its way: one that went on further
+    first. None when there is none.
+
+    One that is recorded by now, or an earlier one, was left on a host that was away meanwhile.
+    """
+    recorded = int(present["number"]) if present else 0
+    there = [facts for facts in told if facts and int(facts["number"]) > recorded]
+    return max(there, key=lambda facts: str(facts["phase"]) == "upgrade", default=None)
+
+
 @dataclass(frozen=True, slots=True)
 class WayBack:
     """Where a rollback goes, and the backup that brings the database there (empty: it is as it

@@ -114,6 +114,17 @@ class HoldAction:
         return Result(changed=True, failed=not ctx.act(script).ok)
 
 
+class SealAction:
+    """An action that lets users in: what was done so far is not undone any more."""
+
+    spec = ActionSpec(name="seal", args=NoArgs, summary="Lets users in.", example="- seal:")
+
+    def run(self, args: NoArgs, ctx: ActionContext) -> Result:
+        del args
+        ctx.seal()
+        return Result(changed=True)
+
+
 class _Seen:
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -131,7 +142,7 @@ Play = Callable[..., Played]
 @pytest.fixture
 def play(tmp_path: Path) -> Play:
     """Runs a runbook's text on the hosts a, b, c (group app) and d; with `again` goes on with the
-    run of that name."""
+    run of that name. `without_d`: d was taken out of the inventory; `with_d`: it is new there."""
 
     def run(text: str, *, files: Mapping[str, str] | None = None, **options: Any) -> Played:
         folder = tmp_path / "runbooks"
@@ -141,7 +152,7 @@ def play(tmp_path: Path) -> Play:
             (folder / name).write_text(textwrap.dedent(content))
         (folder / "main.yml").write_text(textwrap.dedent(text))
         hosts = INVENTORY
-        if options.pop("without_d", False):  # a host that was taken out
+        if options.get("without_d"):  # a host that was taken out
             hosts = hosts.replace("d: {word: from-d}", "")
         if "gone" in text:  # a host that cannot be reached
             hosts = hosts.replace("  vars:", "    away: {hosts: {gone: }}\n  vars:")
@@ -159,16 +170,16 @@ def _endpoint(host: str) -> Endpoint:
 
 def _run(tmp_path: Path, path: Path, options: dict[str, Any]) -> Played:
     inventory = load_inventory(tmp_path / "inventory.yml")
-    actions = Registry((*BUILTIN, WarnAction(), TrustAction(), HoldAction()))
+    actions = Registry((*BUILTIN, WarnAction(), TrustAction(), HoldAction(), SealAction()))
     runbook = load_runbook(path, actions)
     masker, stop, seen = Masker(), options.pop("stop", Stop()), _Seen()
     again, fences = options.pop("again", ""), options.pop("fences", {})
     run_id = again or new_run_id()
     aborting, wrap = options.pop("aborting", False), options.pop("wrap", lambda pool: pool)
+    changed = options.pop("without_d", False) or options.pop("with_d", False)
     if again:
-        options["past"] = interruption(
-            unfinished(tmp_path / "journal.db", again), aborting=aborting
-        )
+        state = unfinished(tmp_path / "journal.db", again)
+        options["past"] = interruption(state, aborting=aborting, changed=changed)
     journal = Journal(
         tmp_path / "journal.db",
         RunEntry(

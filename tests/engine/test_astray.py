@@ -3,6 +3,7 @@ here; tests/transport/test_faults.py has real ones."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -13,8 +14,9 @@ from typing import Any
 import pytest
 
 from nbops.base.command import Command, Effect, Outcome
-from nbops.base.errors import ConnectionLost
+from nbops.base.errors import ConnectionLost, Interrupted
 from nbops.base.events import Note
+from nbops.base.retry import Stop
 from nbops.engine.run import OnFailure
 from nbops.transport.pool import Pool
 from tests.engine.conftest import Play, Played
@@ -74,12 +76,16 @@ class _Session:
         if self.losing.lost or command.effect is Effect.NONE or "begun" not in command.text():
             outcome: Outcome = self.session.run(command, watch)
             return outcome
-        threading.Thread(target=self.session.run, args=(command,), daemon=True).start()
+        threading.Thread(target=self._unseen, args=(command,), daemon=True).start()
         end = time.monotonic() + _DEADLINE
         while not (self.losing.folder / "begun").exists() and time.monotonic() < end:
             time.sleep(0.02)
         self.losing.lost = True
         raise ConnectionLost("a: gone")
+
+    def _unseen(self, command: Command) -> None:
+        with contextlib.suppress(Interrupted):
+            self.session.run(command)
 
     def look(self, *arguments: Any) -> Any:
         self._check()
@@ -138,4 +144,48 @@ def test_nothing_is_undone_on_a_host_where_it_cannot_be_ended(play: Play, tmp_pa
     told = [one.message for one in played.seen if isinstance(one, Note)]
     assert "what was begun there may still be at work: a: still gone" in told
     assert play(UNDONE, again=played.run).code == 3
+    assert seen(tmp_path) == "dead"
+
+
+def test_one_of_a_node_that_was_left_out_is_ended_also_when_the_run_goes_on_in_between(
+    play: Play, tmp_path: Path
+) -> None:
+    text = f"""
+    - hosts: a
+      gather_facts: false
+      tasks:
+        - name: start
+          rescue_unreachable: true
+          block:
+            - name: work
+              shell: {WORK}
+          rescue:
+            - {{name: left out, set_fact: {{out: true}}}}
+          rollback:
+            - {{name: undo, shell: '{LOOK}'}}
+    - hosts: b
+      gather_facts: false
+      any_errors_fatal: true
+      tasks:
+        - name: wait
+          shell: |
+            touch {{{{ work }}}}/there
+            until [ -e {{{{ work }}}}/go ]; do sleep 0.05; done
+        - {{name: fail, command: "false"}}
+    """
+    stop = Stop()
+
+    def watch() -> None:
+        end = time.monotonic() + _DEADLINE
+        while not (tmp_path / "there").exists() and time.monotonic() < end:
+            time.sleep(0.02)
+        stop.set()
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    run = lost(play, tmp_path, text, stop=stop).run
+    watching.join()
+    assert not (tmp_path / "seen").exists()
+    (tmp_path / "go").touch()
+    assert play(text, again=run).code == 3
     assert seen(tmp_path) == "dead"

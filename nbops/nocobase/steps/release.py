@@ -212,10 +212,9 @@ def known(cluster: Cluster) -> Mapping[str, Any] | None:
 
 
 def pending(cluster: Cluster) -> Mapping[str, Any] | None:
-    """The release on its way, as far as any host has told: one that went on further first."""
+    """The release on its way, as far as any host has told."""
     told = [cluster.fact(host, ON_ITS_WAY) for host in cluster.members]
-    there = [facts for facts in told if facts]
-    return max(there, key=lambda facts: str(facts["phase"]) == "upgrade", default=None)
+    return releases.on_its_way(told, known(cluster))
 
 
 def none_pending(cluster: Cluster) -> None:
