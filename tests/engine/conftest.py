@@ -176,6 +176,7 @@ def _run(tmp_path: Path, path: Path, options: dict[str, Any]) -> Played:
     again, fences = options.pop("again", ""), options.pop("fences", {})
     run_id = again or new_run_id()
     aborting, wrap = options.pop("aborting", False), options.pop("wrap", lambda pool: pool)
+    half_way = options.pop("half_way", False)
     changed = options.pop("without_d", False) or options.pop("with_d", False)
     if again:
         state = unfinished(tmp_path / "journal.db", again)
@@ -223,6 +224,7 @@ def _run(tmp_path: Path, path: Path, options: dict[str, Any]) -> Played:
         bus=bus,
         stop=stop,
         masker=masker,
+        half_way=lambda _: half_way,
     )
     report = run.execute()
     journal.close()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from nbops.base.retry import Stop
 from nbops.engine.run import OnFailure
-from tests.engine.conftest import Play
+from nbops.journal.store import open_database
+from tests.engine.conftest import Play, Played
 
 _DEADLINE = 30
 
@@ -185,3 +187,41 @@ def test_a_host_that_is_gone_for_good_keeps_nobody_from_undoing_the_rest(
     assert again.code == 3
     assert sorted(lines(tmp_path / "undone")[3:]) == ["a", "b"]
     assert ("undo two", "a") not in again.order()
+
+
+DOORS = """
+- hosts: a:b
+  gather_facts: false
+  any_errors_fatal: true
+  tasks:
+    - {name: one, command: "true", rollback: [{name: undo one, command: "true"}]}
+    - {name: door, seal: , when: inventory_hostname == 'a'}
+    - {name: other door, shell: "[ -e {{ work }}/mended ]"}
+- hosts: a:b
+  gather_facts: false
+  tasks:
+    - {name: record, shell: "echo {{ inventory_hostname }} >>{{ work }}/recorded"}
+"""
+
+
+@pytest.mark.parametrize("half_way", [False, True])
+def test_what_fails_after_users_were_let_in_can_be_finished_while_it_is_half_way(
+    play: Play, tmp_path: Path, half_way: bool
+) -> None:
+    """And is over where what it brought is recorded."""
+    failed = play(DOORS, half_way=half_way)
+    assert failed.code == 1
+    assert ("undo one", "a") not in failed.order()
+    with closing(open_database(failed.journal)) as database:
+        ((ended_at,),) = database.execute("SELECT ended_at FROM runs").fetchall()
+    assert (ended_at is None) is half_way
+    assert (f"`nbops resume {failed.run}` finishes it" in hints(failed)) is half_way
+    (tmp_path / "mended").touch()
+    if half_way:
+        assert play(DOORS, again=failed.run).code == 0
+        assert sorted(lines(tmp_path / "recorded")) == ["a", "b"]
+
+
+def hints(played: Played) -> str:
+    error = played.report.error
+    return " ".join(str(one.hint) for one in error.problems) if error else ""

@@ -23,6 +23,8 @@ from nbops.nocobase.steps.release import (
     coming,
     match,
     newer,
+    nodes,
+    none_pending,
     place_of_version,
 )
 
@@ -157,7 +159,7 @@ def test_the_release_follows_its_previews(variables: Variables) -> None:
 
 
 def test_while_an_upgrade_is_half_way_nothing_else_begins(variables: Variables) -> None:
-    way = {"who": "ann@desk", "run": "r9", "version": "2.2.16", "phase": "upgrade"}
+    way = {"who": "ann@desk", "run": "r9", "version": "2.2.16", "phase": "upgrade", "number": 2}
     there = variables(facts={"node2": facts(1) | {"nocobase_pending": way}})
     with pytest.raises(RefusedError, match=r"ann@desk began to bring demo to 2\.2\.16"):
         newer(cluster_of(there))
@@ -169,6 +171,21 @@ def test_a_rollback_goes_back_from_what_is_half_way(variables: Variables) -> Non
     known = {"nocobase_release": one, "nocobase_releases": [one], "nocobase_pending": way}
     result = back(cluster_of(variables(facts={"node2": known})), None)
     assert (result.values["to"]["number"], result.values["backup"]) == (1, "b")
+
+
+def test_a_note_on_a_node_that_was_away_when_the_upgrade_was_recorded_is_none_any_more(
+    variables: Variables,
+) -> None:
+    one = facts(1)["nocobase_release"] | {"parent": None, "plugins": [], "backup": ""}
+    two = one | {"number": 2, "parent": 1, "backup": "b"}
+    done = {"nocobase_release": two, "nocobase_releases": [one, two], "nocobase_pending": None}
+    note = two | {"phase": "upgrade", "who": "ann@desk", "run": "r9"}
+    away = {"nocobase_release": one, "nocobase_releases": [one], "nocobase_pending": note}
+    cluster = cluster_of(variables(facts={"node1": done, "node3": away}))
+    none_pending(cluster)
+    assert newer(cluster).values["release"]["number"] == 2
+    assert nodes(cluster).values["pending"] is None
+    assert back(cluster, None).values["from"] == two
 
 
 def test_an_earlier_release_is_brought_about_as_it_was_recorded(variables: Variables) -> None:
