@@ -7,7 +7,7 @@ import dataclasses
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import quote, quote_plus
 
@@ -125,6 +125,7 @@ class Masker:
     """
 
     def __init__(self) -> None:
+        self._secrets: set[str] = set()
         self._values: set[str] = set()
         self._ordered: tuple[str, ...] = ()
         self._longest = 0
@@ -137,6 +138,7 @@ class Masker:
         text = reveal(secret)
         parts = {text, seen(text), *(line.strip() for line in text.splitlines())}
         with self._change:
+            self._secrets.add(text)
             for part in parts:
                 if len(part) >= _SHORTEST_MASKED:
                     self._values.update(forms(part))
@@ -144,6 +146,16 @@ class Masker:
             self._longest = len(self._ordered[0]) if self._ordered else 0
             self._begun = _by(self._ordered, slice(None, _SHORTEST_MASKED))
             self._ended = _by(self._ordered, slice(-_SHORTEST_MASKED, None))
+
+    def without(self, openly: Callable[[str], bool]) -> Masker:
+        """One that knows the same secrets but those that are written `openly` anyway."""
+        found = Masker()
+        with self._change:
+            secrets = tuple(self._secrets)
+        for secret in secrets:
+            if not openly(secret):
+                found.learn(secret)
+        return found
 
     def text(self, text: str) -> str:
         """`text` with every known secret replaced, the longest first.

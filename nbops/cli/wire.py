@@ -27,6 +27,7 @@ from nbops.cli.cluster import Cluster
 from nbops.cli.extra import sealed
 from nbops.cli.faults import masked
 from nbops.cli.foresee import check_choice, check_hosts
+from nbops.cli.openly import openly
 from nbops.engine.connections import Connections
 from nbops.engine.hosts import Hosts
 from nbops.engine.includes import include_loader
@@ -162,6 +163,7 @@ def _prepare(options: RunOptions, cluster: Cluster, actions: Registry, runbook: 
         ask=_asker(options),
         serving=_serving(options.command),
         way_out=partial(_way_out, options.command),
+        openly=openly(world),
         half_way=lambda states: _pending(states) is not None,
     )
     holder.append(prepared)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,7 +36,8 @@ class Actions(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What every task of a run is carried out with."""
+    """What every task of a run is carried out with. `openly` tells of a word whether it is
+    written down anyway, also where it is somebody's secret."""
 
     actions: Actions
     templar: Templar
@@ -49,6 +50,7 @@ class Parts:
     emit: Emit
     stop: Stop
     root: Path
+    openly: Callable[[str], bool] = lambda _word: False
     check: bool = False
     diff: bool = False
     past: Past = field(default_factory=NoPast)
@@ -158,7 +160,10 @@ class Call:
         """Note what the task gave, for a run that is resumed."""
         if self.parts.check or outcome.hidden:
             return
-        document = document_of(outcome, self.parts.masker.data)
+        masker = self.parts.masker
+        document = document_of(outcome, masker.data)
+        if document is None and document_of(outcome, lambda data: data) is not None:
+            document = document_of(outcome, masker.without(self.parts.openly).data)
         if document is not None:
             self.parts.journal.outcome(self.task.path, self.host, self.pass_number, document)
 

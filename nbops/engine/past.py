@@ -283,8 +283,8 @@ def document_of(
 ) -> dict[str, Any] | None:
     """An outcome as plain data, if it can be had back from it just as it is.
 
-    None when it holds a secret (the journal keeps none) or something that JSON has no word
-    for: the task is then done again, and finds its effects done.
+    None when it holds a secret, says `mask` (the journal keeps none), or something that JSON has
+    no word for: the task is then done again, and finds its effects done.
     """
     directives = [_directive(one) for one in outcome.directives]
     document = {

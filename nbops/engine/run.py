@@ -114,6 +114,7 @@ class Run:
     ask: Callable[[str], bool] = lambda _question: False
     serving: Callable[[Hosts, bool], str] = lambda _states, _sealed: ""
     way_out: Callable[[Hosts], str] = lambda _states: ""
+    openly: Callable[[str], bool] = lambda _word: False
     half_way: Callable[[Hosts], bool] = lambda _states: False
     lock: ClusterLock | None = None
     _open: bool = False
@@ -371,6 +372,7 @@ class Run:
             journal=self.journal,
             seals=seals,
             masker=self.masker,
+            openly=self.openly,
             connections=self.connections,
             astray=Astray(self.connections, self.journal, self.stop),
             store=VariableStore(request.world, states, self.templar),

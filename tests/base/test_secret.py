@@ -176,3 +176,13 @@ def test_text_with_many_cuts_holds_nobody_up() -> None:
     masker.text("[…]" * 100_000)
     masker.text("[…]abcdefgh corr" * 20_000)
     assert time.monotonic() - began < 10
+
+
+def test_without_what_is_written_openly_the_other_secrets_are_masked_still() -> None:
+    masker = Masker()
+    for secret in ("nocobase", "nocobase-hunter2"):
+        masker.learn(secret)
+    kept = masker.without(lambda word: word == "nocobase")
+    told = {"nocobase_release": ["nocobase-hunter2", Secret("nocobase")]}
+    assert kept.data(told) == {"nocobase_release": [MASK, MASK]}
+    assert masker.data(told) == {f"{MASK}_release": [MASK, MASK]}

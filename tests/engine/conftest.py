@@ -173,10 +173,12 @@ def _run(tmp_path: Path, path: Path, options: dict[str, Any]) -> Played:
     actions = Registry((*BUILTIN, WarnAction(), TrustAction(), HoldAction(), SealAction()))
     runbook = load_runbook(path, actions)
     masker, stop, seen = Masker(), options.pop("stop", Stop()), _Seen()
+    for secret in options.pop("secrets", ()):
+        masker.learn(secret)
     again, fences = options.pop("again", ""), options.pop("fences", {})
     run_id = again or new_run_id()
     aborting, wrap = options.pop("aborting", False), options.pop("wrap", lambda pool: pool)
-    half_way = options.pop("half_way", False)
+    half_way, openly = options.pop("half_way", False), options.pop("openly", ())
     changed = options.pop("without_d", False) or options.pop("with_d", False)
     if again:
         state = unfinished(tmp_path / "journal.db", again)
@@ -225,6 +227,7 @@ def _run(tmp_path: Path, path: Path, options: dict[str, Any]) -> Played:
         stop=stop,
         masker=masker,
         half_way=lambda _: half_way,
+        openly=lambda word: word in openly,
     )
     report = run.execute()
     journal.close()

@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -225,3 +226,34 @@ def test_what_fails_after_users_were_let_in_can_be_finished_while_it_is_half_way
 def hints(played: Played) -> str:
     error = played.report.error
     return " ".join(str(one.hint) for one in error.problems) if error else ""
+
+
+@pytest.mark.parametrize("openly", [(), ("nocobase",)])
+def test_a_secret_that_is_a_word_of_nbops_hides_nothing_from_a_run_that_goes_on(
+    play: Play, tmp_path: Path, openly: tuple[str, ...]
+) -> None:
+    """And one that is no such word is kept nowhere, whatever that costs."""
+    text = """
+    - hosts: a
+      gather_facts: false
+      any_errors_fatal: true
+      tasks:
+        - name: one
+          command: "true"
+          rollback:
+            - name: start
+              shell: |
+                echo {{ nocobase_database | default('unknown') }} >>{{ work }}/used
+                [ -e {{ work }}/mended ]
+        - name: two
+          command: "true"
+          rollback:
+            - {name: swap, set_fact: {nocobase_database: restored}}
+        - {name: three, command: "false"}
+    """
+    options: dict[str, Any] = {"secrets": ["nocobase"], "openly": openly}
+    failed = play(text, **options)
+    assert failed.code == 6
+    (tmp_path / "mended").touch()
+    assert play(text, again=failed.run, **options).code == 3
+    assert lines(tmp_path / "used") == ["restored", "restored" if openly else "unknown"]
