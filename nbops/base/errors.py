@@ -20,6 +20,7 @@ one, and the next step as a hint.
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -177,10 +178,19 @@ def understood(host: str, by: str) -> Iterator[None]:
     except NbopsError:
         raise
     except Exception as fault:
+        if isinstance(fault, OSError) and (local := local_fault(fault)):
+            raise ActionFailed(f"on this computer: {local}") from fault
         raise ActionFailed(
             f"{host} gave an answer that `{by}` does not understand ({origin(fault)})",
             hint="look at what the host has and answers there; when it is sound, report this line",
         ) from fault
+
+
+def local_fault(fault: OSError) -> str:
+    """What is wrong with a file of this computer; empty when the error tells of no file."""
+    if not isinstance(fault.filename, str | bytes) or not fault.strerror:
+        return ""
+    return f"{os.fsdecode(fault.filename)}: {fault.strerror}"
 
 
 def origin(fault: BaseException) -> str:

@@ -20,9 +20,14 @@ MAX_NODES = 200_000
 MAX_DEPTH = 200  # beyond some thousands the parser's own stack would end the process
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+_PLAIN = (
+    "then put it into a file of its own (mode 0600): among the settings of `nocobase:` that is "
+    "{file: PATH}, elsewhere \"{{ lookup('file', 'PATH') }}\""
+)
+_VAULT = "$ANSIBLE_VAULT;"
 _REFUSED_TAGS = {
-    "!vault": "a value encrypted with Ansible Vault; `ansible-vault decrypt FILE` writes it as "
-    "plain text: then put it into a file of its own (mode 0600) and name that as {file: PATH}",
+    "!vault": "a value encrypted with Ansible Vault; its lines, without the indentation, given to "
+    f"`ansible-vault decrypt --output -`, come out as plain text; {_PLAIN}",
     "!unsafe": "nbops never renders what comes from a host; write the value without the tag",
 }
 
@@ -121,6 +126,12 @@ def load_file(path: Path, name: str | None = None) -> Any:
     Raises UsageError when the file cannot be read, is not UTF-8, or is not valid YAML.
     """
     shown = name or str(path)
+    return load_text(read_file(path, shown), shown)
+
+
+def read_file(path: Path, shown: str) -> str:
+    """The text of a file, which is called `shown`. Raises UsageError when it cannot be read, is not
+    UTF-8, or is encrypted as a whole."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -132,7 +143,13 @@ def load_file(path: Path, name: str | None = None) -> Any:
         raise UsageError("not UTF-8 text", place=Place(shown, line)) from None
     except OSError as error:
         raise UsageError(f"{shown}: {error.strerror or error}") from None
-    return load_text(text, shown)
+    if text.startswith(_VAULT):
+        raise UsageError(
+            "the whole file is encrypted with Ansible Vault, which nbops does not read",
+            place=Place(shown, 1),
+            hint=f"`ansible-vault decrypt {path}` writes it as plain text; {_PLAIN}",
+        )
+    return text
 
 
 def _check_depth(text: str, file: str) -> None:
@@ -226,7 +243,8 @@ class _Reader:
             key = self.value(key_node)
             where = self._place(key_node)
             if not isinstance(key, Hashable):
-                self.problems.append(Problem("a key must be a plain value", where))
+                hint = 'a template stands in quotes: "{{ … }}"'
+                self.problems.append(Problem("a key must be a plain value", where, hint))
                 continue
             if key in result:
                 first = result.key_places[key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -29,4 +30,6 @@ def init(
         return
     for path in written:
         show.text(str(path))
-    show.text(f"\nnext: edit {folder / 'inventory.yml'}, then `nbops deploy`")
+    inventory = folder / "inventory.yml"
+    words = "nbops deploy" if folder == Path() else f"nbops deploy {shlex.quote(str(inventory))}"
+    show.text(f"\nnext: edit {inventory}, then `{words}`")

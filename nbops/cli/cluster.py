@@ -11,10 +11,11 @@ from typing import Any
 from nbops.base.command import Identity
 from nbops.base.errors import Place, UsageError
 from nbops.base.secret import Masker, Secret
-from nbops.cli.extra import secret_vars
+from nbops.cli.extra import sealed, secret_vars
 from nbops.engine.hosts import Hosts
 from nbops.engine.variables import VariableStore, World
 from nbops.inventory.connection import (
+    PASSWORDS,
     Become,
     SshDefaults,
     become_of,
@@ -55,9 +56,9 @@ class Cluster:
     ) -> None:
         self.path = path
         self.masker = Masker()
-        self._extra = dict(extra_vars or {})
+        self._extra = sealed(extra_vars or {})
         self._version = version
-        self._templar = Templar()
+        self._templar = Templar((path.parent,))
         self._learn(secret_vars(self._extra))
         self._read = _with_roles(load_inventory(path, also))
         if VARIABLE in self._extra and self._describes_a_cluster:
@@ -110,13 +111,23 @@ class Cluster:
                 for variables in effective.values():
                     variables[VARIABLE]["plugins"]["packages"] = known
         return World(
-            inventory=world.inventory,
+            inventory={host: self._sealed(host, own) for host, own in world.inventory.items()},
             groups=world.groups,
             group_names=world.group_names,
             extra=world.extra,
             settings=effective,
             magic=magic,
         )
+
+    def _sealed(self, host: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The variables of a host, those by which it is logged in to as the secrets they are."""
+        render = self.render(host)
+        found = {name: render(variables[name]) for name in PASSWORDS if variables.get(name)}
+        secret = {
+            name: value if isinstance(value, Secret) else Secret(str(value))
+            for name, value in found.items()
+        }
+        return {**variables, **secret}
 
     def endpoint(self, host: str) -> Endpoint:
         """Where a host is; one that the inventory does not know is reached by its name."""

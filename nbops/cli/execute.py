@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nbops.base.command import Command, Effect, join
-from nbops.base.errors import HostUnusable, Interrupted, NbopsError, UsageError
+from nbops.base.errors import HostUnusable, Interrupted, NbopsError
 from nbops.base.events import Status, StepEnded, TaskStarted
 from nbops.base.ids import StepId
 from nbops.cli.options import Output, Target, expand
@@ -40,10 +40,12 @@ def execute(
     line = command[0] if len(command) == 1 else join(command)
     with reach(target, output, events=True) as reached:
         hosts = reached.hosts(pattern)
+        for host in hosts:  # what is wrong here is told before anything is done there
+            reached.identity(host)
         reached.bus(TaskStarted(step=_ACTION, task=line, action=_ACTION, hosts=hosts))
         errors = list(reached.workers.map(lambda host: _on(reached, host, line), hosts))
         _kill_left(reached, [host for host, error in zip(hosts, errors, strict=True) if error])
-    _judge([error for error in errors if error is not None])
+    _judge([error for error in errors if error is not None], len(hosts))
 
 
 def _on(reached: Reach, host: str, line: str) -> NbopsError | None:
@@ -104,11 +106,12 @@ def _kill_left(reached: Reach, hosts: list[str]) -> None:
     raise Interrupted("stopped by the user; the command was killed where it still ran")
 
 
-def _judge(errors: list[NbopsError]) -> None:
+def _judge(errors: list[NbopsError], hosts: int) -> None:
     """End with the right exit code; what failed has been shown."""
-    for kind in (UsageError, HostUnusable):
-        problems = [part for error in errors if isinstance(error, kind) for part in error.problems]
-        if problems:
-            raise kind.of(dict.fromkeys(problems))
+    unusable = [error for error in errors if isinstance(error, HostUnusable)]
+    problems = dict.fromkeys(part for error in unusable for part in error.problems)
+    if problems:
+        kind = HostUnusable if len(unusable) == hosts else NbopsError
+        raise kind.of(problems)
     if errors:
         raise typer.Exit(1)

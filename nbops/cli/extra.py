@@ -46,6 +46,8 @@ def secret_vars(variables: Mapping[str, Any]) -> list[Secret]:
 
 
 def _sealed(value: Any, secret: bool) -> Any:
+    if isinstance(value, Secret):
+        return value
     if isinstance(value, Mapping):
         return {
             key: _sealed(item, secret or bool(_SECRET_NAME.search(str(key))))

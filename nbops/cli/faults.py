@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import typer
 
-from nbops.base.errors import NbopsError, Problem, origin
+from nbops.base.errors import NbopsError, Problem, UsageError, local_fault, origin
 from nbops.base.secret import Masker
 
 
@@ -34,9 +34,16 @@ def masked(masker: Masker) -> Iterator[None]:
         raise
     except (typer.Exit, typer.Abort, typer.TyperException):
         raise
+    except OSError as fault:
+        if local := local_fault(fault):
+            raise UsageError(masker.text(local)) from None
+        raise _bug(fault, masker) from None
     except Exception as fault:  # noqa: BLE001  told by whoever catches it, without its secrets
-        trace = masker.text("".join(traceback.format_exception(fault)))
-        raise MaskedBug(origin(fault), trace) from None
+        raise _bug(fault, masker) from None
+
+
+def _bug(fault: Exception, masker: Masker) -> MaskedBug:
+    return MaskedBug(origin(fault), masker.text("".join(traceback.format_exception(fault))))
 
 
 def conceal(error: NbopsError, masker: Masker) -> None:

@@ -37,7 +37,7 @@ def check_hosts(runbook: Runbook, inventory: Inventory, limit: str | None) -> li
     if problems:
         raise UsageError.of(problems)
     if limited is not None and hosts.isdisjoint(limited):
-        warnings.append(Problem(f"--limit {limit} leaves no host to any play"))
+        raise UsageError(f"--limit {limit} leaves no host to any play")
     return warnings
 
 

@@ -51,15 +51,18 @@ def lint(
     """
     files = _runbooks(names or [])
     findings: dict[Finding, None] = {}
-    problems: dict[Problem, None] = {}
+    problems: dict[Problem, None] = (
+        {} if names else dict.fromkeys(runbooks.stray_hooks(DEFAULT_INVENTORY))
+    )
     for path in files:
         try:
             findings.update(dict.fromkeys(_findings(path)))
         except UsageError as error:
             problems.update(dict.fromkeys(error.problems))
-    _tell(list(findings), files, output)
     if problems:
+        _tell_findings([] if output.json else list(findings))
         raise UsageError.of(problems)
+    _tell(list(findings), files, output)
     if findings:
         raise typer.Exit(1)
 
@@ -111,12 +114,16 @@ def _tell(findings: list[Finding], files: list[Path], output: Output) -> None:
     if output.json:
         show.document(findings)
         return
+    _tell_findings(findings)
+    found = count(len(findings), "finding") if findings else "nothing found"
+    show.text(f"{found} in {count(len(files), 'file')}")
+
+
+def _tell_findings(findings: list[Finding]) -> None:
     for one in findings:
         show.text(str(one))
         if one.hint:
             show.text(f"  hint: {one.hint}")
-    found = count(len(findings), "finding") if findings else "nothing found"
-    show.text(f"{found} in {count(len(files), 'file')}")
 
 
 def actions(
@@ -127,6 +134,7 @@ def actions(
 ) -> None:
     """The actions that a runbook may use, or all about one of them."""
     from nbops.cli import wire
+    from nbops.runbook import foreign, keywords
 
     catalog = wire.catalog()
     specs = sorted(catalog, key=lambda spec: spec.name)
@@ -139,7 +147,8 @@ def actions(
     spec = catalog.get(name)
     if spec is None:
         known = [one.name for one in specs]
-        hint = did_you_mean(name, known) or "`nbops actions` lists them"
+        instead = foreign.MODULES.get(name) or keywords.REFUSED.get(name)
+        hint = instead or did_you_mean(name, known) or "`nbops actions` lists them"
         raise UsageError(f"there is no action `{name}`", hint=hint)
     if output.json:
         show.document(_as_data(spec))

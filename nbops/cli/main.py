@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from nbops import __version__
-from nbops.base.errors import NbopsError, UsageError
+from nbops.base.errors import NbopsError, UsageError, local_fault
 from nbops.cli import (
     again,
     backup,
@@ -109,10 +109,18 @@ def call(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except Exception as fault:  # noqa: BLE001  the last place where anything can be said
-        verbose = any(one in {"-v", "-vv", "--verbose"} for one in own)
-        show.bug(fault, verbose=verbose, as_json=as_json)
-        return 1
+        return _unforeseen(fault, own, as_json=as_json)
     return code if isinstance(code, int) else 0
+
+
+def _unforeseen(fault: Exception, arguments: Sequence[str], *, as_json: bool) -> int:
+    """A file that one may not read, or a bug."""
+    if isinstance(fault, OSError) and (local := local_fault(fault)):
+        show.error(UsageError(local), as_json=as_json)
+        return UsageError.exit_code
+    verbose = any(one in {"-v", "-vv", "--verbose"} for one in arguments)
+    show.bug(fault, verbose=verbose, as_json=as_json)
+    return 1
 
 
 def _usage(fault: typer.TyperException) -> UsageError:

@@ -36,7 +36,8 @@ class Output:
     """How the command speaks."""
 
     json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a line on standard output.")
+        bool,
+        typer.Option("--json", help="JSON on standard output; of a run, one object a line."),
     ] = False
     plain: Annotated[bool, typer.Option("--plain", help="Plain lines, also on a terminal.")] = False
     verbosity: Annotated[

@@ -52,7 +52,7 @@ def history(
     if output.json:
         show.document([one.as_dict() for one in runs])
     elif not runs:
-        show.text("no run yet")
+        show.text(f"no run of cluster {cluster}" if cluster else "no run yet")
     else:
         rows = [
             (one.run, one.command, one.cluster or "-", _when(one), _took(one), end(one))

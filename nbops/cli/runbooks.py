@@ -29,6 +29,8 @@ def find(name: str, inventory: Path) -> Path:
         path = Path(name)
         if path.is_file():
             return path
+        if path.exists():
+            raise UsageError(f"{name} is not a file", hint="name the runbook's file itself")
         raise UsageError(f"{name}: no such runbook")
     folders = (beside(inventory), shipped())
     for folder in folders:
@@ -70,7 +72,8 @@ def hooks(path: Path, inventory: Path) -> tuple[tuple[Path, ...], tuple[Path, ..
         return (), ()
     own = beside(inventory)
     folder = own / HOOKS
-    _check_hooks(folder, {*names(own), *names(shipped())})
+    if stray := _stray(folder, {*names(own), *names(shipped())}):
+        raise UsageError.of(stray)
     found = (_files(folder, f"{when}-{path.stem}") for when in _WHEN)
     before, after = found
     return before, after
@@ -86,7 +89,13 @@ def _files(folder: Path, stem: str) -> tuple[Path, ...]:
     return tuple(path for path in there if path.is_file())[:1]
 
 
-def _check_hooks(folder: Path, known: set[str]) -> None:
+def stray_hooks(inventory: Path) -> list[Problem]:
+    """What is wrong with the names of the hooks beside an inventory."""
+    own = beside(inventory)
+    return _stray(own / HOOKS, {*names(own), *names(shipped())})
+
+
+def _stray(folder: Path, known: set[str]) -> list[Problem]:
     valid = {f"{when}-{name}" for when in _WHEN for name in known}
     problems = []
     for stem in names(folder):
@@ -94,8 +103,7 @@ def _check_hooks(folder: Path, known: set[str]) -> None:
         if stem not in valid and (hint or stem.startswith(tuple(f"{when}-" for when in _WHEN))):
             place = Place(str(_files(folder, stem)[0]), 1)
             problems.append(Problem(f"`{stem}` is the hook of no runbook", place, hint))
-    if problems:
-        raise UsageError.of(problems)
+    return problems
 
 
 def _is_in(path: Path, folder: Path) -> bool:

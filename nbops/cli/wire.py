@@ -24,7 +24,7 @@ from nbops.base.ids import new_run_id
 from nbops.base.retry import Stop
 from nbops.cli import runbooks
 from nbops.cli.cluster import Cluster
-from nbops.cli.extra import sealed
+from nbops.cli.extra import sealed, secret_vars
 from nbops.cli.faults import masked
 from nbops.cli.foresee import check_choice, check_hosts
 from nbops.cli.openly import openly
@@ -196,6 +196,11 @@ def _request(
         forks=options.forks or (settings.common.ssh.forks if settings else None) or FORKS,
         past=options.again.past if options.again else NoPast(),
         number=options.again.number if options.again else 0,
+        anew="".join(
+            f" -e {name}=…"
+            for name, value in options.extra_vars.items()
+            if secret_vars({name: value})
+        ),
         on_failure=_on_failure(options, settings),
     )
 

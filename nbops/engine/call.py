@@ -253,6 +253,14 @@ class StepResult:
     ignored: bool = False
 
 
+def one_of(calls: Sequence[Call], *, in_parts: bool) -> Call:
+    """Who does what is done once: who did it before the run was interrupted; else the first, who
+    takes it over from a host that is in the inventory no more, unless the play goes through its
+    hosts `in_parts`, where each part has it done."""
+    first = next((call for call in calls if call.begun), calls[0])
+    return first if first.begun or in_parts else replace(first, instead_of=first.gone)
+
+
 def task_name(task: Task) -> str:
     """What a task is called: its name, or its action's."""
     return str(task.name) if task.name else task.action

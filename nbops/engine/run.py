@@ -15,7 +15,6 @@ from nbops.base.errors import (
     ActionFailed,
     ConnectionLost,
     FenceRefused,
-    HostFault,
     HostUnusable,
     Interrupted,
     NbopsError,
@@ -44,6 +43,7 @@ from nbops.engine.rollback import Compensations
 from nbops.engine.signals import signals
 from nbops.engine.strategy import Choice, Linear, Loader
 from nbops.engine.variables import PlayVariables, VariableStore, World
+from nbops.engine.wayon import WayOn
 from nbops.journal.store import Journal
 from nbops.runbook.expr import Templar
 from nbops.runbook.model import Runbook
@@ -65,7 +65,8 @@ class RunRequest:
 
     `cluster` is empty for a runbook that belongs to no cluster: then nothing is locked.
     `strict` runs connect to every host first and do nothing when one cannot be used;
-    otherwise an unreachable host is counted as Ansible counts it. `past` is what the same run
+    otherwise an unreachable host is counted as Ansible counts it. `anew` are the words of its
+    command line that have to be given again when it goes on. `past` is what the same run
     did before it was interrupted, `number` the one under which it held the lock then (0: none).
     """
 
@@ -83,6 +84,7 @@ class RunRequest:
     forks: int = FORKS
     past: Past = field(default_factory=NoPast)
     number: int = 0
+    anew: str = ""
     on_failure: OnFailure = OnFailure.ROLLBACK
 
 
@@ -144,7 +146,8 @@ class Run:
                 with signals(self.stop, self.bus):
                     code = self._guarded(hosts, states, workers)
             except NbopsError as caught:
-                error, code = self._with_way_on(caught), caught.exit_code
+                error = self._way_on(states).said(caught) if self._open else caught
+                code = caught.exit_code
         seconds = time.monotonic() - started
         recap = states.recap()
         message = str(error) if error else states.failed() if code else self._over
@@ -163,18 +166,6 @@ class Run:
         note(code, self.masker.text(message))
         return RunReport(exit_code=code, recap=recap, seconds=seconds, error=error)
 
-    def _with_way_on(self, error: NbopsError) -> NbopsError:
-        """The error, with what can be done about a run that is left half-way."""
-        run, last = self.request.run, error.problems[-1]
-        if not self._open or "nbops resume" in (last.hint or ""):
-            return error
-        way = f"`nbops resume {run}` goes on, `nbops abort {run}` undoes it"
-        if isinstance(error, Interrupted):
-            return Interrupted(f"{error}; what runs on the hosts goes on there", hint=way)
-        hint = f"{last.hint}; then {way}" if last.hint else way
-        error.problems = (*error.problems[:-1], replace(last, hint=hint))
-        return error
-
     def _guarded(self, hosts: Sequence[str], states: Hosts, workers: ThreadPoolExecutor) -> int:
         request = self.request
         self._open = self.journal.touched
@@ -182,7 +173,7 @@ class Run:
             if request.strict:
                 unusable = self.connections.connect_all(hosts, request.forks, self.identity_of)
                 if unusable:
-                    raise self._without(unusable)
+                    raise self._way_on(states).without(unusable, half_way=self._open)
             try:
                 if request.cluster and not request.check:
                     self._take_lock(hosts, workers)
@@ -200,21 +191,6 @@ class Run:
             if self.lock is not None:
                 self.lock.leave(parked=self._open)
             self.connections.close(sweep=not self._open)
-
-    def _without(self, unusable: Sequence[HostUnusable]) -> NbopsError:
-        """The error that names these hosts, with the way on when one of them is gone for good."""
-        run, aborting = self.request.run, self.request.past.aborting
-        way = "take it out of the inventory"
-        if self._open:
-            way += f", then `nbops {'abort' if aborting else 'resume'} {run} --changed`"
-        problems = [one.problems[0] for one in unusable]
-        for at, one in enumerate(unusable):
-            if one.fault is HostFault.UNREACHABLE:
-                hint = "; ".join(
-                    filter(None, (problems[at].hint, f"if it is gone for good: {way}"))
-                )
-                problems[at] = replace(problems[at], hint=hint)
-        return HostUnusable.of(problems)
 
     def _take_lock(self, hosts: Sequence[str], workers: ThreadPoolExecutor) -> None:
         request = self.request
@@ -253,24 +229,25 @@ class Run:
         )
         why = self._play_all(player, undo, states)
         if not why:
+            self._check_started(player)
             return 0
         if not undo.complete:
-            raise self._unknown(why)
+            raise self._way_on(states).unknown(why)
         if undo.any and not self.request.check:
-            self._before_undoing(why)
+            self._before_undoing(why, states)
             self._end_astray(parts.astray, workers)
             back = replace(parts, past=self.request.past.of_the_way_back())
             try:
                 undo.run(self._undoing(back, states, undo, workers))
             except StuckError as stuck:
-                raise self._stuck(why, stuck, states) from stuck
+                raise self._way_on(states).stuck(why, stuck) from stuck
             serves = self.serving(states, False)
             now = f", and {serves} as before" if serves else ""
             raise RolledBack(f"{why}. Everything that was begun was undone{now}")
         if self.request.past.aborting or self.request.past.undoing:
             raise RolledBack(f"{why}: nothing had to be undone")
         if undo.sealed and self._cut and (player.unreachable or self.half_way(states)):
-            raise self._half_open(why, states)
+            raise self._way_on(states).half_open(why)
         self._tell_what_serves(states, sealed=undo.sealed)
         only_unreachable = not any(counts["failed"] for counts in states.recap().values())
         return 4 if only_unreachable and not states.changed else 1
@@ -291,36 +268,13 @@ class Run:
 
         list(workers.map(one, astray.hosts))
 
-    def _stuck(self, why: str, error: StuckError, states: Hosts) -> StuckError:
-        run = self.request.run
-        return StuckError(
-            f"{why}. The way back failed too: {error}",
-            hint=f"mend the cause, then `nbops resume {run}` goes on with the way back; when a host"
-            " is gone for good, take it out of the inventory and say"
-            f" `nbops resume {run} --changed`; {self._from_elsewhere(states)}",
+    def _way_on(self, states: Hosts) -> WayOn:
+        return WayOn(
+            run=self.request.run,
+            anew=self.request.anew,
+            aborting=self.request.past.aborting,
+            elsewhere=self.way_out(states),
         )
-
-    def _unknown(self, why: str) -> NbopsError:
-        """It failed before it had come to where the interrupted run stood: what that one did
-        beyond is known to nobody yet, and so not what is to be undone."""
-        return NbopsError(
-            f"{why}. Run {self.request.run} had come further than that, so nothing was undone",
-            hint="mend the cause",
-        )
-
-    def _half_open(self, why: str, states: Hosts) -> NbopsError:
-        """It failed while users were let in: nobody may undo it, and it is not finished."""
-        run = self.request.run
-        return NbopsError(
-            f"{why}. Users may be back on what was done, so nothing was undone",
-            hint=f"mend the cause, then `nbops resume {run}` finishes it;"
-            f" {self._from_elsewhere(states)}",
-        )
-
-    def _from_elsewhere(self, states: Hosts) -> str:
-        way = self.way_out(states)
-        then = f", then `nbops {way}`" if way else ""
-        return f"from another computer `nbops lock break {self.request.run}`{then}"
 
     def _tell_what_serves(self, states: Hosts, *, sealed: bool) -> None:
         """After a failure that undid nothing: what users have now."""
@@ -351,18 +305,23 @@ class Run:
         past = self.request.past  # it may have been broken off with nothing left to do
         return f"run {self.request.run} was aborted" if past.aborting or past.undoing else ""
 
-    def _before_undoing(self, why: str) -> None:
+    def _check_started(self, player: Player) -> None:
+        """Raises UsageError when the run never came to the task that it was to begin at."""
+        wanted = self.request.choice.start_at_task
+        if not player.started:
+            raise UsageError(
+                f"--start-at-task: no host comes to a task `{wanted}`: nothing was done",
+                hint="tags and `--limit` leave it out, or its play means no host",
+            )
+
+    def _before_undoing(self, why: str, states: Hosts) -> None:
         """Stop here, or ask, when that is wanted. Raises NbopsError to stop."""
         wanted, past = self.request.on_failure, self.request.past
         if past.aborting or past.undoing or wanted is OnFailure.ROLLBACK:
             return
         if wanted is OnFailure.ASK and self.ask(f"{why}. Go back to what was before?"):
             return
-        raise NbopsError(
-            f"{why}. Stopped there: nothing was undone",
-            hint=f"`nbops resume {self.request.run}` tries again from there,"
-            f" `nbops abort {self.request.run}` goes back to what was before",
-        )
+        raise self._way_on(states).stopped(why)
 
     def _parts(self, states: Hosts, seals: Seals) -> Parts:
         request = self.request

@@ -34,6 +34,16 @@ class Scope:
         """The same with the variables of an include."""
         return replace(self, given=(*self.given, *(one for one in layers if one.values)))
 
+    def within_include(self, file: str, variables: Mapping[str, Any]) -> Scope:
+        """That of the tasks which the innermost task includes from a file with these variables: of
+        the task itself only its variables come along."""
+        task = self.around[-1]
+        layers = (
+            Layer(f"vars of include {task.name or ''}", task.vars, template=True),
+            Layer(f"include of {file}", variables, template=False),
+        )
+        return replace(self, around=self.around[:-1]).give(layers)
+
     @property
     def play(self) -> Play:
         """The play that all this is in."""

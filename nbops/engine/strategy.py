@@ -15,7 +15,7 @@ from nbops.actions.api import EndRun, Meta
 from nbops.base.errors import ActionFailed
 from nbops.base.events import PhaseStarted, Status, StepEnded, TaskStarted
 from nbops.engine.batch import Batch
-from nbops.engine.call import Call, Parts, task_name
+from nbops.engine.call import Call, Parts, one_of, task_name
 from nbops.engine.cursor import Cursor
 from nbops.engine.handlers import Handlers
 from nbops.engine.outcome import Included, TaskOutcome, failed_task
@@ -128,7 +128,7 @@ class Linear:
         shared = meta is None and self._flag("run_once", calls[0])
         alone = self.parts.actions.action(task.action).spec.once
         once = shared or (meta not in _META_OF_EACH if meta else alone)
-        calls = [self._one_of(calls)] if once else calls
+        calls = [self._who_does_it(calls)] if once else calls
         acting = [call.host for call in calls]
         self.parts.past.come_to(task.path, hosts, calls[0].pass_number)
         undone = [call.host for call in calls if not call.passed_over]
@@ -175,14 +175,9 @@ class Linear:
             for host in hosts
         ]
 
-    def _one_of(self, calls: Sequence[Call]) -> Call:
-        """Who does what is done once: who did it before the run was interrupted; else the first,
-        who takes it over from a host that is in the inventory no more."""
-        first = next((call for call in calls if call.begun), calls[0])
+    def _who_does_it(self, calls: Sequence[Call]) -> Call:
         whole = len(self.batch.play.magic.get("ansible_play_hosts_all", ()))
-        if first.begun or len(self.batch.hosts) < whole:
-            return first
-        return replace(first, instead_of=first.gone)
+        return one_of(calls, in_parts=len(self.batch.hosts) < whole)
 
     def _wave(self, calls: Sequence[Call]) -> list[TaskOutcome]:
         """A task on all its hosts at once; the outcomes in the order of the hosts."""
@@ -289,7 +284,9 @@ class Linear:
             except ActionFailed as error:
                 self._lose_include(task, members, str(error))
                 continue
-            items = build(nodes, _inside_include(step.scope, included), self.chosen)
+            items = build(
+                nodes, step.scope.within_include(included.file, included.variables), self.chosen
+            )
             found += items
             for host in members:
                 self.batch.states[host].count("ok")
@@ -403,11 +400,3 @@ class Linear:
 def _meta_of(task: Task) -> str | None:
     """What a `meta` task asks for; None for another task."""
     return str(task.args.get("what")) if task.action == "meta" else None
-
-
-def _inside_include(scope: Scope, included: Included) -> Scope:
-    """The scope of included tasks: of the including task only its variables come along."""
-    task = scope.around[-1]
-    layers = [Layer(f"vars of include {task.name or ''}", task.vars, template=True)]
-    layers.append(Layer(f"include of {included.file}", included.variables, template=False))
-    return replace(scope, around=scope.around[:-1]).give(layers)

@@ -31,6 +31,7 @@ _TIMEOUT = ("ansible_timeout", "ansible_ssh_timeout")
 _CHECK_KEYS = ("ansible_host_key_checking", "ansible_ssh_host_key_checking")
 _BECOME_USER = ("ansible_become_user", "ansible_sudo_user")
 _BECOME_PASSWORD = ("ansible_become_password", "ansible_become_pass", "ansible_sudo_pass")
+PASSWORDS = (*_PASSWORD, *_BECOME_PASSWORD)
 
 _TUNING = frozenset(
     {

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from nbops.base.errors import Place, Problem, UsageError
-from nbops.base.yamlpos import YamlMap, load_text
+from nbops.base.yamlpos import YamlMap, load_text, read_file
 from nbops.inventory.model import Group, Host, Inventory
 from nbops.inventory.tree import Tree, depths, find_cycle
-from nbops.inventory.varsfiles import VarsFiles, read_text
+from nbops.inventory.varsfiles import VarsFiles
 
 _CONVERT = "`ansible-inventory -i {file} --list --yaml > inventory.yml` writes it as YAML"
 _INI_SECTION = re.compile(r"^\s*\[[\w.:-]+\]\s*(#.*|;.*)?$")
@@ -67,7 +67,7 @@ def _text(path: Path) -> str:
             place=Place(str(path), 1),
             hint=_CONVERT.format(file=path),
         )
-    return read_text(path)
+    return read_file(path, str(path))
 
 
 def _begins_with(path: Path, mark: bytes) -> bool:

@@ -7,16 +7,11 @@ from pathlib import Path
 
 from nbops.base.errors import Place, Problem, UsageError
 from nbops.base.paths import inside
-from nbops.base.yamlpos import YamlMap, load_text, nearest
+from nbops.base.yamlpos import YamlMap, load_file, nearest
 from nbops.inventory.merge import merge_layers
 from nbops.inventory.tree import check_variable_names
 
 EXTENSIONS = ("", ".yml", ".yaml", ".json")
-VAULT_HEADER = "$ANSIBLE_VAULT;"
-VAULT_HINT = (
-    "`ansible-vault decrypt FILE` writes it as plain text; then put each secret into a file of "
-    "its own (mode 0600) and name that as {file: PATH}"
-)
 
 
 @dataclass
@@ -106,7 +101,7 @@ class VarsFiles:
             )
             return None
         try:
-            data = load_text(read_text(path), str(path))
+            data = load_file(path)
         except UsageError as error:
             self.problems += error.problems
             return None
@@ -121,24 +116,3 @@ class VarsFiles:
         self.problems += problems
         self.warnings += warnings
         return data
-
-
-def read_text(path: Path) -> str:
-    """The text of a YAML file of the user's. Raises UsageError when it cannot be had, or is
-    encrypted as a whole."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise UsageError("not UTF-8 text", place=Place(str(path), line)) from None
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from None
-    if text.startswith(VAULT_HEADER):
-        raise UsageError(
-            "the whole file is encrypted with Ansible Vault, which nbops does not read",
-            place=Place(str(path), 1),
-            hint=VAULT_HINT.replace("FILE", str(path)),
-        )
-    return text

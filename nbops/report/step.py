@@ -90,8 +90,10 @@ def failure(event: StepEnded, verbosity: int = 0) -> list[Line]:
     message = event.message.strip()
     if "\n" in message or len(message) > 300:
         shown += block(message, indent="      ", tone=Tone.BAD)
-    if "cmd" in result and verbosity:
+    if "cmd" in result and (verbosity or is_bad(event)):
         shown.append(line("      command: ", one_line(str(result["cmd"]))))
+    if "assertion" in result:
+        shown.append(line("      assertion: ", one_line(str(result["assertion"]))))
     if result.get("rc") not in {None, 0}:
         shown.append(line(f"      exit status {result['rc']}"))
     return shown + _output(result, None if verbosity > 1 else OUTPUT_LINES)
@@ -100,7 +102,7 @@ def failure(event: StepEnded, verbosity: int = 0) -> list[Line]:
 def spoken(event: StepEnded) -> list[Line]:
     """What a task such as `debug` was written to say."""
     said = event.result.get("msg", event.message)
-    if said:
+    if said or ("msg" in event.result and said != ""):
         return block(_written(said), indent="      ")
     rest = {key: value for key, value in event.result.items() if key not in _BOOKKEEPING}
     shown: list[Line] = []

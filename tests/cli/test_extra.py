@@ -1,5 +1,7 @@
 """`-e`: variables from the command line."""
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,9 @@ import pytest
 from nbops.base.errors import UsageError
 from nbops.base.secret import Secret
 from nbops.cli.extra import extra_vars, sealed, secret_vars
+from tests.cli.cli_told import Nbops
+
+Write = Callable[..., Path]
 
 
 @pytest.mark.parametrize(
@@ -100,3 +105,28 @@ def test_what_is_kept_has_the_form_of_what_was_given() -> None:
     given = {"db": {"password": "x", "host": "h"}, "tokens": ["a", "yes"]}
     kept = {"db": {"password": Secret("x"), "host": "h"}, "tokens": [Secret("a"), "yes"]}
     assert sealed(given) == kept
+
+
+def test_what_an_expression_makes_of_a_secret_given_on_the_command_line_is_one_too(
+    nbops: Nbops, local: Path, runbook: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUDO_PASSWORD", "sudoword88")
+    password = "ansible_become_password: \"{{ lookup('env', 'SUDO_PASSWORD') }}\""
+    local.write_text(f"{local.read_text()}  vars:\n    {password}\n")
+    made = "{{ the_token | upper }} {{ ansible_become_password | reverse }} {{ the_token[1:] }}"
+    book = runbook(f'- debug: {{msg: "{made}"}}\n- command: echo {{{{ the_token }}}}')
+    told = nbops("run", book, "-e", "the_token=tokentok88")
+    assert told.code == 1
+    assert "a secret cannot stand here: it would show in the host's process list" in told.out
+    shown = told.out + nbops("report", "-o", "-").out
+    for part in ("TOKENTOK88", "88drowodus", "okentok88"):
+        assert part not in shown
+
+
+def test_the_next_step_names_the_secrets_that_have_to_be_given_again(
+    nbops: Nbops, local: Path, runbook: Write
+) -> None:
+    book = runbook("- {name: one, command: 'true', rollback: [{command: 'false'}]}\n- fail:")
+    told = nbops("run", book, "-e", "my_secret=tokentok88", "-e", "word=x")
+    assert told.code == 6
+    assert re.search(r"`nbops resume \S+ -e my_secret=…` goes on with the way back", told.err)

@@ -65,3 +65,25 @@ def test_a_schema_is_one_json_document(nbops: Nbops, kind: str) -> None:
 
 def test_there_is_no_other_schema(nbops: Nbops) -> None:
     assert nbops("schema", "nope").code == 2
+
+
+def test_of_what_does_not_load_it_is_not_said_that_nothing_was_found(
+    nbops: Nbops, runbook: Write
+) -> None:
+    Path("dash.yml").write_text("- hosts\n")
+    assert "nothing found" not in nbops("lint", "dash.yml").out
+    assert json.loads(nbops("lint", "dash.yml", "--json").out)["kind"] == "error"
+
+
+def test_a_hook_of_no_runbook_is_found(nbops: Nbops) -> None:
+    Path("runbooks/hooks").mkdir(parents=True)
+    Path("runbooks/greet.yml").write_text("- hosts: all\n  tasks: [{debug: }]\n")
+    Path("runbooks/hooks/after-gret.yml").write_text("- hosts: all\n  tasks: [{debug: }]\n")
+    told = nbops("lint")
+    assert told.code == 2
+    assert "`after-gret` is the hook of no runbook" in told.err
+
+
+def test_what_stands_for_an_action_of_ansible_is_named(nbops: Nbops) -> None:
+    assert "use `include_tasks`" in nbops("actions", "include_role").err
+    assert "command: tar" in nbops("actions", "unarchive").err

@@ -89,7 +89,10 @@ def test_an_interrupted_run_is_told_with_the_way_on(
 
 
 def test_a_secret_of_the_run_is_not_in_the_page(nbops: Nbops, local: Path, runbook: Write) -> None:
-    path = runbook("- command: echo {{ admin_password }}-{{ word }}\n- debug: {msg: hello}")
+    path = runbook(
+        "- shell: echo $word-{{ word }}\n  environment: {word: '{{ admin_password }}'}\n"
+        "- debug: {msg: hello}"
+    )
     secret = "k3pt-to-itself"
     Path("more.yml").write_text(f"admin_password: {secret}\nword: {secret[::-1]}\n")
     Path("more.yml").chmod(0o600)

@@ -69,6 +69,6 @@ def test_exec_shows_what_came_of_the_others(nbops: Nbops, server: SshServer) -> 
         f"    away: {host(server, 1, ansible_port=free_port())}\n"
     )
     told = nbops("exec", "all", "--", "echo here")
-    assert told.code == 4
+    assert told.code == 1, "it was done on one of them"
     assert "        | here" in told.out
     assert "away" in told.err

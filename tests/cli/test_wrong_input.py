@@ -144,3 +144,58 @@ def test_a_wrong_word_of_the_command_line_is_named_as_such(
     assert said.code == 2
     assert says in said.err
     assert hint in said.err
+
+
+def test_a_task_that_no_host_comes_to_is_nothing_to_start_at(nbops: Nbops, local: Path) -> None:
+    Path("book.yml").write_text(
+        "- hosts: all\n  gather_facts: false\n  tasks:\n"
+        "    - {name: two, command: touch two, tags: never}\n    - {command: touch one}\n"
+    )
+    said = nbops("run", "book.yml", "--start-at-task", "two")
+    assert said.code == 2
+    assert "no host comes to a task `two`: nothing was done" in said.err
+
+
+def test_a_limit_that_leaves_no_host_is_refused(nbops: Nbops, local: Path) -> None:
+    Path("book.yml").write_text("- hosts: all\n  tasks: [{debug: }]\n")
+    said = nbops("run", "book.yml", "--limit", "here:!here")
+    assert said.code == 2
+    assert "--limit here:!here leaves no host to any play" in said.err
+
+
+def test_a_file_that_one_may_not_read_is_no_bug(
+    nbops: Nbops, local: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As root one may read all: what the system says to others is put in its place."""
+
+    def refused(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    Path("book.yml").write_text("- hosts: all\n")
+    monkeypatch.setattr(Path, "is_file", refused)
+    for words in (("run", "book.yml"), ("lint", "book.yml")):
+        said = nbops(*words)
+        assert said.code == 2
+        assert "error: book.yml: Permission denied" in said.err
+
+
+def test_what_is_encrypted_with_ansible_vault_is_named_as_such_everywhere(
+    nbops: Nbops, local: Path
+) -> None:
+    Path("vaulted.yml").write_text("$ANSIBLE_VAULT;1.1;AES256\n6162\n")
+    Path("vaulted.yml").chmod(0o600)
+    Path("book.yml").write_text("- hosts: all\n  vars_files: [vaulted.yml]\n  tasks: [{debug: }]\n")
+    for words in (("run", "book.yml"), ("run", "book.yml", "-e", "@vaulted.yml")):
+        said = nbops(*words)
+        assert said.code in {1, 2}
+        assert "encrypted with Ansible Vault, which nbops does not read" in said.err + said.out
+
+
+def test_a_password_of_an_inventory_may_come_from_a_file_beside_it(
+    nbops: Nbops, local: Path
+) -> None:
+    Path("deep").mkdir()
+    Path("deep/word").write_text("tokentok88\n")
+    password = "ansible_become_password: \"{{ lookup('file', 'word') }}\""
+    Path("deep/inventory.yml").write_text(f"{local.read_text()}  vars:\n    {password}\n")
+    assert nbops("exec", "all", "-i", "deep/inventory.yml", "--", "true").code == 0

@@ -293,3 +293,9 @@ def test_a_signal_handler_may_speak_in_the_middle_of_a_line() -> None:
         "deploy: demo, 3 hosts, run R1",
         "WARNING: SIGINT: stopping",
     ]
+
+
+def test_what_debug_says_is_shown_also_when_it_is_nothing_much() -> None:
+    for said, told in ((0, "0"), (False, "false"), ([], "[]")):
+        one = ended("Look", "a", action="debug", result={"msg": said})
+        assert f"      {told}" in shown(task("Look", ("a",)), one)

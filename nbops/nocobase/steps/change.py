@@ -130,7 +130,7 @@ def _recorded(cluster: Cluster) -> Result:
     none_pending(cluster)
     record = present(cluster)
     if record is None:
-        raise ActionFailed(
+        raise RefusedError(
             f"{cluster.name} is not deployed yet", hint="`nbops deploy` is for the first time"
         )
     away = [host for host in record.nodes if host not in cluster.groups.get("app", ())]
