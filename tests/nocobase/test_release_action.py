@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -280,3 +280,41 @@ def test_what_the_run_itself_wrote_is_not_what_it_found(variables: Variables) ->
     assert (its_own["nocobase_release"], its_own["nocobase_pending"]) == (first.facts(), None)
     assert of_another["nocobase_release"]["number"] == 2
     assert of_another["nocobase_pending"] == way.facts()
+
+
+@dataclass
+class Writing(Reading):
+    """The same; what is put there is remembered."""
+
+    check: bool = False
+    scripts: list[str] = field(default_factory=list)
+
+    def stage(self, _content: bytes) -> str:
+        return "/staged"
+
+    def seal(self) -> bool:
+        return False
+
+    def act(self, script: str) -> Outcome:
+        self.scripts.append(script)
+        return Outcome(0, b"", b"")
+
+
+@pytest.mark.parametrize("note", [False, True])
+@pytest.mark.parametrize("own", [False, True])
+def test_a_host_that_lacks_what_the_others_have_recorded_gets_it(
+    variables: Variables, own: bool, note: bool
+) -> None:
+    """Also where a note of it was left, which goes."""
+    there = variables()
+    record = coming(cluster_of(there), there, "")
+    told = {
+        "nocobase_release": record.facts(),
+        "nocobase_releases": [record.facts()] if own else [],
+        "nocobase_pending": record.facts() | {"phase": "upgrade"} if note else None,
+    }
+    ctx = Writing(variables(facts={"node1": told}), {})
+    done = ReleaseRecord().run(ReleaseArgs(state="present"), cast(ActionContext, ctx))
+    assert done.changed is (note or not own)
+    assert all("rm -f" in script and "pending.json" in script for script in ctx.scripts)
+    assert done.facts["nocobase_pending"] is None

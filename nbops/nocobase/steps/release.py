@@ -126,14 +126,6 @@ def _open(cluster: Cluster, ctx: ActionContext) -> Result:
     return Result(facts={RECORDS: texts})
 
 
-def _newer(cluster: Cluster, ctx: ActionContext) -> Result:
-    return newer(cluster, place_of_version(ctx.vars))
-
-
-def _nodes(cluster: Cluster, _ctx: ActionContext) -> Result:
-    return nodes(cluster)
-
-
 def _present(cluster: Cluster, ctx: ActionContext) -> Result:
     record = coming(cluster, ctx.vars, "")
     return _write(cluster, ctx, record, record.number)
@@ -150,8 +142,7 @@ def _match(cluster: Cluster, ctx: ActionContext) -> Result:
 
 def _write(cluster: Cluster, ctx: ActionContext, record: Release, name: int | str) -> Result:
     facts = {ON_ITS_WAY: record.facts()} if name == PENDING else facts_of(cluster, record)
-    fact = ON_ITS_WAY if name == PENDING else FACT
-    if cluster.fact(cluster.me.host, fact) == record.facts():
+    if _stands(cluster, record, name):
         return Result(values={"release": record.facts()}, facts=facts)
     if not ctx.check:
         folder = quote(releases.folder(cluster.name))
@@ -166,12 +157,21 @@ def _write(cluster: Cluster, ctx: ActionContext, record: Release, name: int | st
     return Result(changed=True, values={"release": record.facts()}, facts=facts)
 
 
+def _stands(cluster: Cluster, record: Release, name: int | str) -> bool:
+    """Whether the host itself has the record: what others know does not help it."""
+    way, own = (cluster.fact(cluster.me.host, fact) for fact in (ON_ITS_WAY, RELEASES))
+    if name == PENDING:
+        return bool(way == record.facts())
+    return not way and record.facts() in (own or ())
+
+
 def facts_of(cluster: Cluster, record: Release) -> dict[str, Any]:
     """What is known on a host once this is its present release, which can be aimed at too."""
     known, texts = (cluster.fact(cluster.me.host, name) for name in (RELEASES, RECORDS))
     earlier = [one for one in known or () if one["number"] != record.number]
     return {
         FACT: record.facts(),
+        ON_ITS_WAY: None,
         RELEASES: [*earlier, record.facts()],
         RECORDS: {**(texts or {}), f"{record.number:06d}": Secret(record.text())},
     }
@@ -385,8 +385,8 @@ _STATES: Mapping[str, Callable[[Cluster, ActionContext], Result]] = {
     "read": _read,
     "open": _open,
     "match": _match,
-    "nodes": _nodes,
-    "newer": _newer,
+    "nodes": lambda cluster, _ctx: nodes(cluster),
+    "newer": lambda cluster, ctx: newer(cluster, place_of_version(ctx.vars)),
     "present": _present,
     "dropped": _drop,
 }
