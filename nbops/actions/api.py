@@ -145,8 +145,9 @@ class ActionContext(Protocol):
     def fetch(self, path: str) -> bytes:
         """The content of a file on the host."""
 
-    def render(self, text: str, extra: Mapping[str, Any] | None = None) -> str | Secret:
-        """A template's text with the task's variables; a Secret when one went into it."""
+    def render(self, text: str, name: str, extra: Mapping[str, Any] | None = None) -> str | Secret:
+        """A template's text with the task's variables; a Secret when one went into it. `name` is
+        what errors call it."""
 
     def evaluate(self, expression: str) -> Any:
         """An expression without braces (`debug: var=…`) as plain data. Raises ActionFailed."""

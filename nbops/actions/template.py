@@ -71,7 +71,8 @@ class TemplateAction:
             template = source.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             raise ActionFailed(f"{source}: a template is UTF-8 text, this is not") from None
-        text = ctx.render(with_options(template, args), template_variables(source, args.dest))
+        extra = template_variables(source, args.dest)
+        text = ctx.render(with_options(template, args), str(source), extra)
         goal = goal_of(args, encode(text, args), name=source.name, secret=isinstance(text, Secret))
         if goal.wanted.mode is None and args.mode == "preserve":
             mode = f"{source.stat().st_mode & 0o7777:04o}"

@@ -164,12 +164,13 @@ class StepContext:
         """The content of a file on the host."""
         return self.connections.session(self.host).fetch(path, self.identity)
 
-    def render(self, text: str, extra: Mapping[str, Any] | None = None) -> str | Secret:
-        """A template's text with the task's variables; a Secret when one went into it."""
+    def render(self, text: str, name: str, extra: Mapping[str, Any] | None = None) -> str | Secret:
+        """A template's text with the task's variables; a Secret when one went into it. `name` is
+        what errors call it."""
         variables = self.variables
         if extra:
             variables = variables.with_layer(Layer("template variables", extra, template=False))
-        return self.templar.text(text, variables, name=f"template of {self.action}")
+        return self.templar.text(text, variables, name=name)
 
     def evaluate(self, expression: str) -> Any:
         """An expression without braces (`debug: var=…`) as plain data."""

@@ -92,8 +92,9 @@ def failure(event: StepEnded, verbosity: int = 0) -> list[Line]:
         shown += block(message, indent="      ", tone=Tone.BAD)
     if "cmd" in result and (verbosity or is_bad(event)):
         shown.append(line("      command: ", one_line(str(result["cmd"]))))
-    if "assertion" in result:
-        shown.append(line("      assertion: ", one_line(str(result["assertion"]))))
+    for key in ("assertion", "response"):
+        if key in result:
+            shown.append(line(f"      {key}: ", one_line(str(result[key]))))
     if result.get("rc") not in {None, 0}:
         shown.append(line(f"      exit status {result['rc']}"))
     return shown + _output(result, None if verbosity > 1 else OUTPUT_LINES)

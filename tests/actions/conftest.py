@@ -99,7 +99,8 @@ class LocalContext:
         except OSError as error:
             raise ActionFailed(str(error)) from None
 
-    def render(self, text: str, extra: Mapping[str, Any] | None = None) -> str | Secret:
+    def render(self, text: str, name: str, extra: Mapping[str, Any] | None = None) -> str | Secret:
+        del name
         return self.renderer(text, extra or {})
 
     def evaluate(self, expression: str) -> Any:

@@ -111,5 +111,5 @@ def test_a_record_without_the_node_that_starts_first_is_refused(variables: Varia
 
 
 def test_what_was_never_deployed_can_neither_stop_nor_start(variables: Variables) -> None:
-    with pytest.raises(ActionFailed, match="not deployed yet"):
+    with pytest.raises(RefusedError, match="not deployed yet"):
         told(variables(facts=seen(None)), "recorded")
