@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from nbops.base.command import Identity
-from nbops.base.errors import Place, UsageError
+from nbops.base.errors import NbopsError, Place, UsageError
 from nbops.base.secret import Masker, Secret
 from nbops.cli.extra import sealed, secret_vars
 from nbops.engine.hosts import Hosts
@@ -120,13 +121,14 @@ class Cluster:
         )
 
     def _sealed(self, host: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The variables of a host, those by which it is logged in to as the secrets they are."""
-        render = self.render(host)
-        found = {name: render(variables[name]) for name in PASSWORDS if variables.get(name)}
-        secret = {
-            name: value if isinstance(value, Secret) else Secret(str(value))
-            for name, value in found.items()
-        }
+        """The variables of a host, those by which it is logged in to as the secrets they are. What
+        is wrong with one is told, with its place, by who connects."""
+        render, secret = self.render(host), {}
+        for name in PASSWORDS:
+            with suppress(NbopsError):
+                value = render(variables.get(name))
+                if isinstance(value, str | int) and not isinstance(value, bool):
+                    secret[name] = Secret(str(value))
         return {**variables, **secret}
 
     def endpoint(self, host: str) -> Endpoint:

@@ -41,6 +41,11 @@ class Batch:
         self.cursors = {host: Cursor(Frame(body), facts) for host in self.hosts}
 
     @property
+    def is_part(self) -> bool:
+        """Whether the play has more hosts than these."""
+        return len(self.hosts) < len(self.play.magic.get("ansible_play_hosts_all", ()))
+
+    @property
     def left(self) -> list[str]:
         """The hosts that can be reached, failed ones too, in their order."""
         return [host for host in self.hosts if host not in self.unreachable]

@@ -145,7 +145,7 @@ class Call:
     def passed_over(self) -> bool:
         """Whether the run that is to be undone never did this here, and yet went on."""
         noted = (self.task.path, self.host) in self.parts.past.noted
-        return not noted and not self.begun and self.parts.led_another_way
+        return self.parts.led_another_way and not noted and not self.begun
 
     def try_anew(self) -> None:
         """What failed before the run was stopped has effects of its own when it is tried anew:

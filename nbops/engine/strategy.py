@@ -128,12 +128,10 @@ class Linear:
         shared = meta is None and self._flag("run_once", calls[0])
         alone = self.parts.actions.action(task.action).spec.once
         once = shared or (meta not in _META_OF_EACH if meta else alone)
-        calls = [self._who_does_it(calls)] if once else calls
+        calls = [one_of(calls, in_parts=self.batch.is_part)] if once else calls
         acting = [call.host for call in calls]
         self.parts.past.come_to(task.path, hosts, calls[0].pass_number)
-        undone = [call.host for call in calls if not call.passed_over]
-        if task.rollback and undone and not self.parts.check:
-            self.undo.note(task, scope, undone, self.batch)
+        self._note(task, scope, [call.host for call in calls if not call.passed_over])
         if meta is None and any(call.recalled() is None and not call.passed_over for call in calls):
             self.parts.emit(
                 TaskStarted(
@@ -174,10 +172,6 @@ class Linear:
             )
             for host in hosts
         ]
-
-    def _who_does_it(self, calls: Sequence[Call]) -> Call:
-        whole = len(self.batch.play.magic.get("ansible_play_hosts_all", ()))
-        return one_of(calls, in_parts=len(self.batch.hosts) < whole)
 
     def _wave(self, calls: Sequence[Call]) -> list[TaskOutcome]:
         """A task on all its hosts at once; the outcomes in the order of the hosts."""
@@ -380,10 +374,12 @@ class Linear:
         for body, members in fresh.items():
             if body.node is None or body.scope is None:
                 continue
-            undone = self._who_began(body.node, members)
-            if body.node.rollback and undone and not self.parts.check:
-                self.undo.note(body.node, body.scope, undone, self.batch)
+            self._note(body.node, body.scope, self._who_began(body.node, members))
             self._enter_phase(body.node)
+
+    def _note(self, node: Task | Block, scope: Scope, hosts: Sequence[str]) -> None:
+        if node.rollback and hosts and not self.parts.check:
+            self.undo.note(node, scope, hosts, self.batch)
 
     def _who_began(self, block: Block, hosts: list[str]) -> list[str]:
         """Of the hosts that come into a block, those for whom it is undone."""

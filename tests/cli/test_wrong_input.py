@@ -199,3 +199,13 @@ def test_a_password_of_an_inventory_may_come_from_a_file_beside_it(
     password = "ansible_become_password: \"{{ lookup('file', 'word') }}\""
     Path("deep/inventory.yml").write_text(f"{local.read_text()}  vars:\n    {password}\n")
     assert nbops("exec", "all", "-i", "deep/inventory.yml", "--", "true").code == 0
+
+
+def test_a_password_that_cannot_be_evaluated_is_told_with_its_place(
+    nbops: Nbops, local: Path
+) -> None:
+    local.write_text(f'{local.read_text()}  vars:\n    ansible_become_password: "{{{{ gone }}}}"\n')
+    Path("book.yml").write_text("- hosts: all\n  tasks: [{debug: }]\n")
+    said = nbops("run", "book.yml")
+    assert said.code == 2
+    assert "inventory.yml:6:30: error: `ansible_become_password`: 'gone' is undefined" in said.err

@@ -18,19 +18,19 @@ from tests.engine.conftest import Play, Played
 _DEADLINE = 30
 
 
-def stopped(play: Play, folder: Path, text: str) -> str:
-    """The name of a run that was stopped while it held."""
+def stopped(play: Play, folder: Path, text: str, mark: str = "begun", **options: Any) -> str:
+    """The name of a run that was stopped while it held, when the file `mark` was there."""
     stop = Stop()
 
     def watch() -> None:
         end = time.monotonic() + _DEADLINE
-        while not (folder / "begun").exists() and time.monotonic() < end:
+        while not (folder / mark).exists() and time.monotonic() < end:
             time.sleep(0.02)
         stop.set()
 
     watching = threading.Thread(target=watch)
     watching.start()
-    played = play(text, stop=stop)
+    played = play(text, stop=stop, **options)
     watching.join()
     (folder / "go").touch()
     assert played.code == 130

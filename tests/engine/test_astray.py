@@ -16,10 +16,10 @@ import pytest
 from nbops.base.command import Command, Effect, Outcome
 from nbops.base.errors import ConnectionLost, Interrupted
 from nbops.base.events import Note
-from nbops.base.retry import Stop
 from nbops.engine.run import OnFailure
 from nbops.transport.pool import Pool
 from tests.engine.conftest import Play, Played
+from tests.engine.test_again import stopped
 
 _DEADLINE = 30
 WORK = "echo $$ >{{ work }}/pid; touch {{ work }}/begun; exec sleep 60"
@@ -173,19 +173,8 @@ def test_one_of_a_node_that_was_left_out_is_ended_also_when_the_run_goes_on_in_b
             until [ -e {{{{ work }}}}/go ]; do sleep 0.05; done
         - {{name: fail, command: "false"}}
     """
-    stop = Stop()
-
-    def watch() -> None:
-        end = time.monotonic() + _DEADLINE
-        while not (tmp_path / "there").exists() and time.monotonic() < end:
-            time.sleep(0.02)
-        stop.set()
-
-    watching = threading.Thread(target=watch)
-    watching.start()
-    run = lost(play, tmp_path, text, stop=stop).run
-    watching.join()
+    losing = {"wrap": lambda pool: Losing(pool, tmp_path)}
+    run = stopped(play, tmp_path, text, mark="there", **losing)
     assert not (tmp_path / "seen").exists()
-    (tmp_path / "go").touch()
     assert play(text, again=run).code == 3
     assert seen(tmp_path) == "dead"
