@@ -70,9 +70,9 @@ class Hosts:
         return "; ".join(_failed(task, whys) for task, whys in (own or tasks).items())
 
     @property
-    def changed(self) -> bool:
-        """Whether anything was changed on any host."""
-        return any(state.counts["changed"] for state in self._states.values())
+    def changed(self) -> tuple[str, ...]:
+        """The hosts on which anything was changed."""
+        return tuple(name for name, state in self._states.items() if state.counts["changed"])
 
 
 def _failed(task: str, whys: Mapping[str, str]) -> str:

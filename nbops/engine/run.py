@@ -245,7 +245,7 @@ class Run:
             now = f", and {serves} as before" if serves else ""
             raise RolledBack(f"{why}. Everything that was begun was undone{now}")
         if self.request.past.aborting or self.request.past.undoing:
-            raise RolledBack(f"{why}: nothing had to be undone")
+            raise _not_undone(why, states.changed)
         if undo.sealed and self._cut and (player.unreachable or self.half_way(states)):
             raise self._way_on(states).half_open(why)
         self._tell_what_serves(states, sealed=undo.sealed)
@@ -360,3 +360,13 @@ class Run:
 def _hints(error: NbopsError | None) -> str:
     problems = error.problems if error else ()
     return "\n".join(dict.fromkeys(one.hint for one in problems if one.hint))
+
+
+def _not_undone(why: str, changed: Sequence[str]) -> RolledBack:
+    """The end of an abort that met no `rollback:`; what was changed by then is still there."""
+    if not changed:
+        return RolledBack(f"{why}: nothing had to be undone")
+    return RolledBack(
+        f"{why}. What it changed on {', '.join(changed)} stays: no `rollback:` undoes it, and the"
+        " same command goes on from there"
+    )

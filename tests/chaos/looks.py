@@ -54,7 +54,8 @@ sql() { (cd / && runuser -u postgres -- psql -At -d "$1" -c "$2"); }
 """
 _MARK = "\x1e"
 
-# Fresh logs, and nothing kept of the runs before, which would only make each look longer.
+# Fresh logs, and nothing kept of the runs before, which would only make each look longer; and no
+# image but the one that runs, so that every upgrade and rollback has to pull.
 FORGET = """
 rm -rf /var/backups/nocobase/*/*-restore /srv/nocobase/storage/plugins-replaced-*
 for folder in /var/lib/nbops/*/releases; do ls -d "$folder"/* | head -n -8 | xargs -r rm; done
@@ -62,6 +63,7 @@ for log in /var/log/nginx/error.log /var/log/postgresql/postgresql-17-main.log; 
     [ ! -f $log ] || : >$log
 done
 [ ! -f /run/chaos-events ] || : >/run/chaos-events
+! command -v docker >/dev/null || docker image prune --all --force >/dev/null
 """
 # Every note that a visitor wrote, with the database that has it.
 NOTES = """

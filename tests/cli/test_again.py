@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -156,6 +157,14 @@ def test_a_killed_run_is_undone_in_reverse_order_and_what_ran_is_ended_first(des
     desk.let_go()
     time.sleep(0.3)
     assert "end a" not in desk.log()
+
+
+def test_an_abort_says_where_something_stays_that_has_no_way_back(desk: Desk) -> None:
+    play = desk.folder / "play.yml"
+    play.write_text(re.sub(r"\n      rollback:(\n {8}.*)+", "", play.read_text()))
+    desk.killed_while_slow()
+    code, out = ended(desk.nbops("abort"))
+    assert (code, "changed on a, b stays: no `rollback:` undoes it" in out) == (0, True), out
 
 
 def test_ctrl_c_leaves_a_run_that_can_be_resumed_and_says_how(desk: Desk) -> None:
