@@ -15,21 +15,14 @@ from tests.deploy.upgrading import OLD, Upgrading  # noqa: E402 - as well
 
 @pytest.fixture(scope="session")
 def chaos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chaos]:
-    """Two nodes with the sample app deployed on them. `CHAOS_LAB` names machines that stand
-    already; they are then left standing."""
-    folder = tmp_path_factory.mktemp("machines")
-    standing = os.environ.get("CHAOS_LAB")
-    cluster = new_cluster(folder)
-    if standing:
-        inventory = Path("/var/lib/nbops/lab", standing, "inventory.yml")
-        cluster = Cluster(standing, folder / "home", inventory)
-    try:
-        if not standing:
-            cluster.up(app="sample", nodes=2)
-        yield Chaos(cluster)
-    finally:
-        if not standing:
-            cluster.down()
+    """Machines for two nodes with the sample app."""
+    yield from _machines(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chaos]:
+    """The same, for tests that need machines on which nothing was deployed yet."""
+    yield from _machines(tmp_path_factory)
 
 
 @pytest.fixture
@@ -42,3 +35,20 @@ def old(chaos: Chaos) -> Upgrading:
     world.go_back_to_old()
     assert world.version() == OLD
     return world
+
+
+def _machines(factory: pytest.TempPathFactory) -> Iterator[Chaos]:
+    """`CHAOS_LAB` names machines that stand already; they are then left standing."""
+    folder = factory.mktemp("machines")
+    standing = os.environ.get("CHAOS_LAB")
+    cluster = new_cluster(folder)
+    if standing:
+        inventory = Path("/var/lib/nbops/lab", standing, "inventory.yml")
+        cluster = Cluster(standing, folder / "home", inventory)
+    try:
+        if not standing:
+            cluster.up(app="sample", nodes=2)
+        yield Chaos(cluster)
+    finally:
+        if not standing:
+            cluster.down()

@@ -63,7 +63,7 @@ for log in /var/log/nginx/error.log /var/log/postgresql/postgresql-17-main.log; 
     [ ! -f $log ] || : >$log
 done
 [ ! -f /run/chaos-events ] || : >/run/chaos-events
-! command -v docker >/dev/null || docker image prune --all --force >/dev/null
+! systemctl is-active --quiet docker || docker image prune --all --force >/dev/null
 """
 # Every note that a visitor wrote, with the database that has it.
 NOTES = """

@@ -16,6 +16,11 @@ from tests.chaos.play import killed
 from tests.chaos.series import Point, names, take, tally, wanted
 from tests.chaos.test_machines import NOTHING
 
+START = """
+for one in postgresql redis-server nginx; do
+    ! systemctl cat $one >/dev/null 2>&1 || systemctl start $one
+done
+"""
 KEEP = """
 mkdir -p /var/tmp/bare && cd /var/tmp/bare
 for folder in /etc/postgresql /etc/redis /etc/nginx; do
@@ -23,27 +28,28 @@ for folder in /etc/postgresql /etc/redis /etc/nginx; do
 done
 """
 BARE = """
-if command -v docker >/dev/null; then
+set -e
+if systemctl is-active --quiet docker; then
     docker ps --all --quiet | xargs -r docker rm --force
-    docker image prune --all --force
     docker network prune --force
     find /srv/nocobase/storage -mindepth 1 -delete
     rm -rf /opt/nocobase
-fi >/dev/null
+fi >/dev/null 2>&1
+if [ -d /etc/postgresql ]; then
+    systemctl start postgresql
+    for what in "DATABASE IF EXISTS nocobase WITH (FORCE)" "ROLE IF EXISTS nocobase"; do
+        (cd / && runuser -u postgres -- psql -qc "DROP $what" 2>/dev/null)
+    done
+fi
 rm -rf /var/lib/nbops /var/backups/nocobase ~/.nbops
-cd /var/tmp/bare/etc && for one in *; do
-    [ -d "$one" ] || continue
-    rm -rf "/etc/$one" && cp -a "$one" "/etc/$one"
-    case $one in
-    postgresql)
-        cd / && for what in "DATABASE IF EXISTS nocobase WITH (FORCE)" "ROLE IF EXISTS nocobase"; do
-            runuser -u postgres -- psql -qc "DROP $what"
-        done
-        systemctl restart postgresql ;;
-    redis) rm -rf /var/lib/redis/* && systemctl restart redis-server ;;
-    nginx) systemctl restart nginx ;;
-    esac
-done 2>/dev/null
+for one in postgresql redis-server nginx; do
+    ! systemctl cat $one >/dev/null 2>&1 || systemctl disable --quiet --now $one 2>/dev/null
+done
+rm -rf /var/lib/redis/*
+for one in postgresql redis nginx; do
+    [ ! -d /var/tmp/bare/etc/$one ] || { rm -rf /etc/$one && cp -a /var/tmp/bare/etc/$one /etc; }
+done
+echo empty
 """
 
 
@@ -73,7 +79,8 @@ class FirstDeploy:
             code, said = self._go_on(point)
         if code:
             return f"exit code {code}\n{said}"
-        return self._wrong(self.chaos.look()) and f"{self._wrong(self.chaos.look())}\n{said}"
+        wrong = self._wrong(self.chaos.look())
+        return wrong and f"{wrong}\n{said}"
 
     def _go_on(self, point: Point) -> tuple[int, str]:
         said = []
@@ -104,7 +111,8 @@ class FirstDeploy:
         return wrong
 
     def _empty(self) -> None:
-        self.chaos.on(BARE)
+        said = self.chaos.on(BARE)
+        assert set(said.values()) == {"empty\n"}, said
         self.chaos.forget()
 
     def _nbops(
@@ -116,10 +124,11 @@ class FirstDeploy:
 
 
 @pytest.fixture(scope="module")
-def first(chaos: Chaos, tmp_path_factory: pytest.TempPathFactory) -> FirstDeploy:
-    chaos.listen()
-    chaos.on(KEEP)
-    world = FirstDeploy(chaos, tmp_path_factory.mktemp("first"))
+def first(bare: Chaos, tmp_path_factory: pytest.TempPathFactory) -> FirstDeploy:
+    bare.on(START)
+    bare.listen()
+    bare.on(KEEP)
+    world = FirstDeploy(bare, tmp_path_factory.mktemp("first"))
     world.learn()
     return world
 
