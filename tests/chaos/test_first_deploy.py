@@ -14,7 +14,7 @@ import pytest
 from tests.chaos.machines import Chaos, Look
 from tests.chaos.play import killed
 from tests.chaos.series import Point, names, take, tally, wanted
-from tests.chaos.test_machines import NOTHING
+from tests.chaos.test_machines import NOTHING, SEALED
 
 START = """
 for one in postgresql redis-server nginx; do
@@ -89,7 +89,10 @@ class FirstDeploy:
             said.append(out)
             if not killed(code):
                 break
-        if NOTHING in out or (point.how == "abort" and not code):
+        if SEALED in out:
+            code, out = self.chaos.nbops("resume")
+            said.append(out)
+        elif NOTHING in out or (point.how == "abort" and not code):
             code, out = self._nbops("deploy")
             said.append(out)
         return code, "\n--\n".join(said)
