@@ -14,7 +14,7 @@ import pytest
 from tests.chaos.machines import Chaos, Look
 from tests.chaos.play import killed
 from tests.chaos.series import Point, names, take, tally, wanted
-from tests.chaos.test_machines import NOTHING, SEALED
+from tests.chaos.test_machines import NOTHING, SEALED, miscounted, other
 
 START = """
 for one in postgresql redis-server nginx; do
@@ -100,18 +100,10 @@ class FirstDeploy:
     def _wrong(self, after: Look) -> str:
         assert self.end is not None
         then = {name: text for name, text in self.end.state.items() if name != "content of db"}
-        wrong = "".join(
-            f" {name} is {after.state[name]!r}, not {text!r};"
-            for name, text in then.items()
-            if after.state[name] != text
-        )
+        wrong = other(after.state, then)
         if after.kept != self.end.kept:
             wrong += f" keeps {dict(after.kept)}, not {dict(self.end.kept)};"
-        if twice := after.noted - self.end.noted:
-            wrong += f" twice {dict(twice)};"
-        if never := self.end.noted - after.noted:
-            wrong += f" never {dict(never)};"
-        return wrong
+        return wrong + miscounted(after.noted, self.end.noted)
 
     def _empty(self) -> None:
         said = self.chaos.on(BARE)

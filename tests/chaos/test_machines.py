@@ -76,7 +76,7 @@ class World:
         code, out = self.chaos.nbops("abort")
         assert code == 0, out
         look = self.chaos.look()
-        assert not _other(look.state, before.state)
+        assert not other(look.state, before.state)
         if end := self.ends.get(_name(arguments)):
             end.undone = look.noted
 
@@ -136,17 +136,13 @@ class World:
         return watch.lost(self.chaos.notes(), restored=restored)
 
     def _as_undisturbed(self, end: End, before: Look, after: Look) -> str:
-        wrong, kept = _other(after.state, end.look.state), _more(after.kept, before.kept)
+        wrong, kept = other(after.state, end.look.state), _more(after.kept, before.kept)
         if kept != end.kept:
             wrong += f" keeps {dict(kept)}, not {dict(end.kept)};"
-        if twice := after.noted - end.look.noted:
-            wrong += f" twice {dict(twice)};"
-        if never := end.look.noted - after.noted:
-            wrong += f" never {dict(never)};"
-        return wrong
+        return wrong + miscounted(after.noted, end.look.noted)
 
     def _as_before(self, end: End, before: Look, after: Look) -> str:
-        wrong, kept = _other(after.state, before.state), _more(after.kept, before.kept)
+        wrong, kept = other(after.state, before.state), _more(after.kept, before.kept)
         if more := {name: number for name, number in kept.items() if name.endswith("releases")}:
             wrong += f" more releases {more};"
         # Not known to the quick tests: then only of what the way back does not do as well.
@@ -175,9 +171,16 @@ def _more(now: Counter[str], before: Counter[str]) -> Counter[str]:
     return Counter({name: number for name, number in more.items() if number})
 
 
-def _other(now: dict[str, str], then: dict[str, str]) -> str:
+def other(now: dict[str, str], then: dict[str, str]) -> str:
+    """Which parts are not as they were then; empty when none is."""
     parts = [name for name in then if now[name] != then[name]]
     return "".join(f" {name} is {now[name]!r}, not {then[name]!r};" for name in parts)
+
+
+def miscounted(now: Counter[str], then: Counter[str]) -> str:
+    """What was noted more often, or less, than then; empty when nothing was."""
+    wrong = f" twice {dict(twice)};" if (twice := now - then) else ""
+    return wrong + (f" never {dict(never)};" if (never := then - now) else "")
 
 
 @pytest.fixture(scope="module")
