@@ -102,7 +102,7 @@ def _options(
     state = unfinished(journal_path(), run.run)
     _check_over(run, state)
     if aborting:
-        _check_revocable(state)
+        _check_revocable(state, run.command)
     plan = json.loads(state.plan)
     if plan["check"]:
         raise UsageError(
@@ -187,10 +187,10 @@ def _check_over(run: PastRun, state: Unfinished) -> None:
         )
 
 
-def _check_revocable(state: Unfinished) -> None:
+def _check_revocable(state: Unfinished, command: str) -> None:
     if state.sealed:
+        back = "; `nbops rollback` goes back and says what is lost"
         raise RefusedError(
-            f"run {state.run} had given users the cluster back: they have written since",
-            hint=f"`nbops resume {state.run}` finishes it; `nbops rollback` goes back and says"
-            " what is lost",
+            f"run {state.run} had let users in: they may have written since",
+            hint=f"`nbops resume {state.run}` finishes it{back if command != 'deploy' else ''}",
         )

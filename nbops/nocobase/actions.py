@@ -24,7 +24,9 @@ from nbops.nocobase.steps.bootstrap import Bootstrap
 from nbops.nocobase.steps.change import Leave, PlanChange
 from nbops.nocobase.steps.cluster_proof import ProveCluster
 from nbops.nocobase.steps.database import DatabaseCreate, DatabaseServer
+from nbops.nocobase.steps.kept import Settings
 from nbops.nocobase.steps.log import KeepLog
+from nbops.nocobase.steps.new import NewNodes
 from nbops.nocobase.steps.node import Configure, PullNode
 from nbops.nocobase.steps.plugin_switch import SwitchPlugins
 from nbops.nocobase.steps.plugins import PutPlugins
@@ -46,6 +48,8 @@ NOCOBASE_ACTIONS: Sequence[Action[Any]] = (
     ReleaseRecord(),
     PlanChange(),
     Leave(),
+    Settings(),
+    NewNodes(),
     DatabaseServer(),
     DatabaseCreate(),
     DatabaseCheck(),

@@ -128,13 +128,15 @@ class Way(StrEnum):
 class Change:
     """What a deploy does with the nodes.
 
-    `start` are nodes that do not run, or are started after all were stopped; `stop` those that
-    stop together, `restart` those that are restarted one by one; `leave` those that the record
-    has and the group `app` has not, `gone` those that the inventory has not either. `close`:
-    the 503 page goes up. `open`: it is taken down at the end. `backup`: the database first.
+    `new` are nodes that the record has not (all, when there is none). `start` are nodes that do
+    not run, or are started after all were stopped; `stop` those that stop together, `restart`
+    those that are restarted one by one; `leave` those that the record has and the group `app` has
+    not, `gone` those that the inventory has not either. `close`: the 503 page goes up. `open`: it
+    is taken down at the end. `backup`: the database first.
     """
 
     way: Way
+    new: tuple[str, ...] = ()
     start: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
     restart: tuple[str, ...] = ()
@@ -162,18 +164,20 @@ def decide(
     away = [host for host in recorded or () if host not in names]
     leave = tuple(host for host in away if host in every)
     gone = tuple(host for host in away if host not in every)
+    new = tuple(node.host for node in nodes if node.host not in (recorded or ()))
     if recorded is None:
-        return Change(Way.FIRST, start=tuple(node.host for node in nodes), open=closed)
+        return Change(Way.FIRST, new=new, start=new, open=closed)
     due = [node for node in nodes if node.due]
     down = tuple(node.host for node in due if not node.runs)
     running = tuple(node.host for node in due if node.runs)
     scopes = {change.scope for node in nodes for change in node.changes}
     migrates = bool(due) and Scope.DATABASE in scopes
     reasons = _together(nodes) if running or closed or migrates else ()
-    told = _told(nodes, names - set(recorded), leave, gone)
+    told = _told(nodes, set(new), leave, gone)
     if reasons or closed:
         return Change(
             Way.TOGETHER,
+            new=new,
             start=tuple(node.host for node in due),
             stop=running,
             leave=leave,
@@ -184,10 +188,18 @@ def decide(
             told=(*told, *_why_together(running, reasons, closed=closed)),
         )
     if not due and not away:
-        return Change(Way.NOTHING)
+        return Change(Way.NOTHING, new=new)
     if running:
         told += (f"restarted one after the other, while the rest serves: {_list(running)}",)
-    return Change(Way.ONE_BY_ONE, start=down, restart=running, leave=leave, gone=gone, told=told)
+    return Change(
+        Way.ONE_BY_ONE,
+        new=new,
+        start=down,
+        restart=running,
+        leave=leave,
+        gone=gone,
+        told=told,
+    )
 
 
 def _together(nodes: Sequence[Standing]) -> tuple[str, ...]:

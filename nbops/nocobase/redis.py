@@ -13,11 +13,13 @@ from nbops.base.command import quote
 from nbops.base.errors import ActionFailed
 from nbops.base.secret import Secret
 from nbops.nocobase.files import Wanted, different, diffs, put_script, stage
+from nbops.nocobase.kept import Service
 
 PACKAGE_FILE = "/etc/redis/redis.conf"
 OUR_FILE = "/etc/redis/nbops.conf"
 PROGRAMS = ("redis-server", "redis-cli")
 _UNIT = "redis-server.service"
+SERVICE = Service(_UNIT, _UNIT, (OUR_FILE, PACKAGE_FILE))
 _INCLUDE = f"include {OUR_FILE}"
 _LOOKS = 1400  # five a second, within the deadline of a command
 # Where the journal is switched on while data is there, Redis must write it before it

@@ -78,8 +78,8 @@ done
 """
 
 
-def script(host: str) -> str:
-    """What looks at this machine."""
+def script(host: str, only: str = "") -> str:
+    """What looks at this machine; `only` at the pieces whose names begin so."""
     pieces = dict(_OF_EACH)
     for kind, more in (
         ("node", _OF_NODE),
@@ -89,7 +89,8 @@ def script(host: str) -> str:
     ):
         if host.startswith(kind):
             pieces |= more
-    return SQL + "".join(f"printf '{_MARK}{name}\\n'\n{piece}\n" for name, piece in pieces.items())
+    chosen = {name: piece for name, piece in pieces.items() if name.startswith(only)}
+    return SQL + "".join(f"printf '{_MARK}{name}\\n'\n{piece}\n" for name, piece in chosen.items())
 
 
 def read(text: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,7 +148,7 @@ class Chaos:
         with ThreadPoolExecutor(len(HOSTS)) as workers:
             said = workers.map(lambda host: read(self._ssh(host, script(host))), HOSTS)
             found = dict(zip(HOSTS, said, strict=True))
-        state, kept, noted = {}, Counter[str](), Counter[str]()
+        state, kept = {}, Counter[str]()
         for host, pieces in found.items():
             for name, text in pieces.items():
                 if name.startswith("kept "):
@@ -156,12 +157,12 @@ class Chaos:
                     state[f"version of {host}"] = str(json.loads(text)["data"]["version"])
                 elif not name.startswith("noted "):
                     state[f"{name} of {host}"] = text
-        for node in NODES:
-            noted.update(f"{node}: {one}" for one in found[node]["noted containers"].split())
-        for what, pattern in _NOTED_BY_DATABASE.items():
-            noted[f"db: {what}"] = len(re.findall(pattern, found["db"]["noted log"]))
-        noted["lb: reloads"] = found["lb"]["noted reloads"].count(" reconfiguring")
-        return Look(state, kept, noted)
+        return Look(state, kept, _noted(found))
+
+    def noted(self) -> Counter[str]:
+        """How often which effect was seen by those whom it befell since the last `forget`."""
+        scripts = {host: script(host, only="noted ") for host in HOSTS}
+        return _noted({host: read(self._ssh(host, text)) for host, text in scripts.items()})
 
     def sign_in(self) -> str:
         """A token of the first account."""
@@ -218,3 +219,13 @@ class Chaos:
         return self._ssh(
             "db", f'cd / && runuser -u postgres -- psql -At -d {database} -c "{query}"'
         )
+
+
+def _noted(found: Mapping[str, Mapping[str, str]]) -> Counter[str]:
+    noted = Counter[str]()
+    for node in NODES:
+        noted.update(f"{node}: {one}" for one in found[node]["noted containers"].split())
+    for what, pattern in _NOTED_BY_DATABASE.items():
+        noted[f"db: {what}"] = len(re.findall(pattern, found["db"]["noted log"]))
+    noted["lb: reloads"] = found["lb"]["noted reloads"].count(" reconfiguring")
+    return noted

@@ -1,11 +1,10 @@
-"""The first deploy, on machines that have nothing yet, killed at points; then resumed, or aborted
-and begun anew.
-
-There is nothing to go back to: the next deploy goes on with what an abort leaves.
-"""
+"""The first deploy, on machines that have nothing yet, killed at points; then resumed, or aborted,
+after which they have nothing again."""
 
 from __future__ import annotations
 
+import difflib
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 from tests.chaos.machines import Chaos, Look
 from tests.chaos.play import killed
 from tests.chaos.series import Point, names, take, tally, wanted
-from tests.chaos.test_machines import NOTHING, SEALED, miscounted, other
+from tests.chaos.test_machines import LAST, NOTHING, SEALED, miscounted, other
 
 START = """
 for one in postgresql redis-server nginx; do
@@ -51,20 +50,63 @@ for one in postgresql redis nginx; do
 done
 echo empty
 """
+# All that a deploy could leave, but for the logs and the free lock, and for what is pulled.
+LOOK = """
+for folder in /etc/postgresql /etc/redis /etc/nginx /opt /srv; do
+    [ ! -d $folder ] || find $folder -printf '%m %u:%g %y %p %l\n' | sort -k 4
+    [ ! -d $folder ] || find $folder -type f -exec sha256sum {} + | sort -k 2
+done
+for one in postgresql postgresql@17-main redis-server nginx docker; do
+    ! systemctl cat $one >/dev/null 2>&1 ||
+        echo "$one $(systemctl is-active $one) $(systemctl is-enabled $one)"
+done
+if systemctl is-active --quiet docker; then
+    docker ps --all --format '{{.Names}} {{.State}}'
+    docker network ls --format '{{.Name}}'
+fi
+ls -A ~/.nbops 2>/dev/null
+for folder in /var/lib/nbops/*; do
+    [ ! -d "$folder" ] || ls -A "$folder" | grep -v -x -e logs -e lock -e guard
+    [ ! -f "$folder/lock" ] || sed -n 2p "$folder/lock" | grep -v -x free
+done
+grep -l -s -a NBOPS_JOB= /proc/[0-9]*/environ
+true
+"""
+# What stands in the server, once it runs.
+SERVED = """
+[ -d /etc/postgresql ] || exit 0
+systemctl start postgresql
+cd / && runuser -u postgres -- psql -At -c 'SELECT datname FROM pg_database ORDER BY 1' \
+    -c 'SELECT rolname FROM pg_roles ORDER BY 1'
+"""
 
 
 @dataclass
 class FirstDeploy:
-    """Machines that are emptied before each deploy, and how they look after one that nobody
-    killed. What the app writes by itself, with a salt of its own, is not compared."""
+    """Machines that are emptied before each deploy; how they look then, and after a deploy that
+    nobody killed, and what was noted of one that was undone at its last moment. What the app
+    writes by itself, with a salt of its own, is not compared."""
 
     chaos: Chaos
     folder: Path
     end: Look | None = None
+    bare: dict[str, str] = field(default_factory=dict)
+    served: dict[str, str] = field(default_factory=dict)
+    undone: Counter[str] = field(default_factory=Counter)
     points: list[str] = field(default_factory=list)
 
     def learn(self) -> None:
         """Deploy undisturbed, and remember how it ends."""
+        self._empty()
+        self.bare, self.served = self.chaos.on(LOOK), self.chaos.on(SERVED)
+        self._empty()
+        code, out = self._nbops("deploy", at=LAST)
+        assert killed(code), out
+        code, out = self.chaos.nbops("abort")
+        assert code == 0, out
+        self.undone = self.chaos.noted()
+        wrong = self._left()
+        assert not wrong, wrong
         self._empty()
         log = self.folder / "points"
         code, out = self._nbops("deploy", points=log)
@@ -74,28 +116,36 @@ class FirstDeploy:
     def killed(self, _command: str, point: Point) -> str:
         """Kill it there, and come to its end all the same; gives what is wrong."""
         self._empty()
-        code, said = self._nbops("deploy", at=point.at, journal=point.killed)
+        how, (code, said) = "resume", self._nbops("deploy", at=point.at, journal=point.killed)
         if killed(code):
-            code, said = self._go_on(point)
+            how, code, said = self._go_on(point)
         if code:
             return f"exit code {code}\n{said}"
-        wrong = self._wrong(self.chaos.look())
-        return wrong and f"{wrong}\n{said}"
+        wrong = self._wrong(self.chaos.look()) if how == "resume" else self._left()
+        return wrong and f"{how}: {wrong}\n{said}"
 
-    def _go_on(self, point: Point) -> tuple[int, str]:
-        said = []
+    def _go_on(self, point: Point) -> tuple[str, int, str]:
+        how, said = point.how, []
         for at in (*point.again, ""):
-            code, out = self.chaos.nbops(point.how, at=at, killed=point.killed)
+            code, out = self.chaos.nbops(how, at=at, killed=point.killed)
             said.append(out)
             if not killed(code):
                 break
         if SEALED in out:
-            code, out = self.chaos.nbops("resume")
+            how, (code, out) = "resume", self.chaos.nbops("resume")
             said.append(out)
-        elif NOTHING in out or (point.how == "abort" and not code):
-            code, out = self._nbops("deploy")
-            said.append(out)
-        return code, "\n--\n".join(said)
+        elif NOTHING in out:  # killed before its first word in the journal, or after its last
+            how, code = "resume" if self._recorded() else "abort", 0
+        return how, code, "\n--\n".join(said)
+
+    def _recorded(self) -> bool:
+        return "000001.json" in self.chaos.on("ls /var/lib/nbops/*/releases", ("node1",))["node1"]
+
+    def _left(self) -> str:
+        wrong = _differ(self.chaos.on(LOOK), self.bare)
+        if twice := self.chaos.noted() - self.undone:
+            wrong += f" twice {dict(twice)};"
+        return wrong + _differ(self.chaos.on(SERVED), self.served)
 
     def _wrong(self, after: Look) -> str:
         assert self.end is not None
@@ -118,6 +168,16 @@ class FirstDeploy:
         return self.chaos.nbops(*arguments, at=at, points=points, **more)
 
 
+def _differ(now: dict[str, str], then: dict[str, str]) -> str:
+    lines = (
+        f" {host} {line};"
+        for host in then
+        for line in difflib.ndiff(then[host].splitlines(), now[host].splitlines())
+        if line[0] in "+-"
+    )
+    return "".join(lines)
+
+
 @pytest.fixture(scope="module")
 def first(bare: Chaos, tmp_path_factory: pytest.TempPathFactory) -> FirstDeploy:
     bare.on(START)
@@ -129,7 +189,9 @@ def first(bare: Chaos, tmp_path_factory: pytest.TempPathFactory) -> FirstDeploy:
 
 
 @pytest.mark.lab
-def test_a_first_deploy_that_was_killed_comes_to_the_same_end(first: FirstDeploy) -> None:
+def test_a_first_deploy_that_was_killed_comes_to_its_end_or_leaves_nothing(
+    first: FirstDeploy,
+) -> None:
     take([tally("first deploy", first.points, 2)], first.killed)
 
 

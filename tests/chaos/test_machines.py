@@ -20,7 +20,7 @@ from tests.chaos.series import Point, Tally, names, take, tally, wanted
 from tests.chaos.watch import Watch, watched
 
 NOTHING = "no run from this computer was interrupted"
-SEALED = "had given users the cluster back"
+SEALED = "had let users in"
 # The last moment at which a run can be undone: before it lets visitors in, or is recorded.
 LAST = "~(run, sealed "
 BRINGS_BACK = ("rollback", "restore")

@@ -117,7 +117,7 @@ def test_nothing_is_done_where_nothing_has_changed() -> None:
 def test_the_first_time_all_nodes_are_started() -> None:
     change = decide(None, ALL, [down(host) for host in ALL])
     assert change.way is Way.FIRST
-    assert change.start == ALL
+    assert change.start == change.new == ALL
     assert not change.close
 
 
@@ -154,7 +154,7 @@ def test_a_node_that_joins_is_started_and_no_other_is_touched() -> None:
     joined = [*nodes(), Standing("node4", "it was never started here")]
     change = decide(ALL, (*ALL, "node4"), joined)
     assert change.way is Way.ONE_BY_ONE
-    assert change.start == ("node4",)
+    assert change.start == change.new == ("node4",)
     assert not change.restart
     assert change.told == ("node4 joins",)
 

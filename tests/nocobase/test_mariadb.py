@@ -16,6 +16,7 @@ from nbops.nocobase.databases.mariadb import (
     literal,
     pattern,
     read_present,
+    remove_sql,
     settings_file,
 )
 
@@ -84,3 +85,11 @@ def test_texts_are_quoted_whatever_they_hold(text: str, quoted: str) -> None:
 def test_names_are_quoted_whatever_they_hold() -> None:
     assert identifier("a`b") == "`a``b`"
     assert pattern("a_b%c") == "a\\_b\\%c"
+
+
+def test_what_was_made_goes_and_a_user_of_another_address_stays() -> None:
+    assert remove_sql(PLAN, []) == ""
+    assert remove_sql(PLAN, ["user at 198.18.0.12", "user at localhost"]) == (
+        "DROP USER IF EXISTS 'ann'@'198.18.0.12';"
+    )
+    assert remove_sql(PLAN, ["database"]) == "DROP DATABASE IF EXISTS `noco_db`;"

@@ -15,6 +15,7 @@ from nbops.nocobase.databases.postgresql import (
     literal,
     read_instances,
     read_present,
+    remove_sql,
     settings_file,
 )
 from nbops.nocobase.databases.scram import verifier
@@ -110,3 +111,11 @@ def test_texts_are_quoted_whatever_they_hold(text: str, quoted: str) -> None:
 
 def test_names_are_quoted_whatever_they_hold() -> None:
     assert identifier('a"b') == '"a""b"'
+
+
+def test_what_was_made_goes_and_nothing_else() -> None:
+    assert remove_sql(PLAN, []) == ""
+    assert remove_sql(PLAN, ["role"]) == 'DROP ROLE IF EXISTS "ann";'
+    *_, drop, role = remove_sql(PLAN, ["database", "role"]).splitlines()
+    assert drop == 'DROP DATABASE IF EXISTS "noco";'
+    assert role == 'DROP ROLE IF EXISTS "ann";'

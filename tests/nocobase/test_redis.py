@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from nbops.base.secret import Secret
 from nbops.nocobase.cluster import cluster_of
 from nbops.nocobase.redis import RedisPlan, included, serve_script, settings_file
 from nbops.nocobase.redis_talk import answers, server_of, talk
-from nbops.nocobase.steps.redis import clearable, redis_plan
+from nbops.nocobase.steps.redis import clearable, empty, redis_plan
 
 Variables = Callable[..., Mapping[str, Any]]
 
@@ -108,3 +109,19 @@ def test_there_is_a_database_for_every_number(variables: Variables) -> None:
     there = {name: {"database": number} for name, number in (("cache", 3), ("queue", 40))}
     plan = redis_plan(cluster_of(variables(redis={"managed": True, "port": 6379, **there})))
     assert plan.databases == 41
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        (b"+OK\r\n:0\r\n+OK\r\n", ["cache", "lock", "queue", "worker_id"]),
+        (b"+OK\r\n:7\r\n+OK\r\n", []),
+        (b"-NOAUTH Authentication required.\r\n", []),
+        (b"", []),
+    ],
+)
+def test_only_where_redis_says_so_a_database_is_empty(
+    variables: Variables, said: bytes, found: list[str]
+) -> None:
+    context: Any = SimpleNamespace(probe=lambda *_, **__: SimpleNamespace(stdout=said))
+    assert empty(cluster_of(variables()), context) == found

@@ -207,6 +207,43 @@ def test_a_run_that_goes_on_tells_when_the_page_was_gone(desk: Desk) -> None:
     assert [(mark["on"], mark["host"]) for mark in marks] == [(False, "localhost")]
 
 
+def first_visitors(release: Any) -> list[dict[str, Any]]:
+    """A deploy that has its balancer configured, and then fails; it knows of this release."""
+    tasks = [
+        {"name": "the records", "set_fact": {"nocobase_release": release}},
+        {
+            "name": "a database",
+            "shell": "echo made >> log",
+            "args": {"chdir": "FOLDER"},
+            "rollback": [{"shell": "echo dropped >> log", "args": {"chdir": "FOLDER"}}],
+        },
+        {"name": "the balancer", "balancer_configure": None, "delegate_to": "localhost"},
+        {"name": "a fault", "fail": None},
+    ]
+    return [{"hosts": "node1", "gather_facts": False, "tasks": tasks}]
+
+
+def played(desk: Desk, plays: list[dict[str, Any]]) -> tuple[int, str]:
+    text = yaml.safe_dump(plays).replace("FOLDER", str(desk.folder))
+    return desk.play(yaml.safe_load(text))
+
+
+def test_what_the_first_visitors_may_work_with_is_not_undone(desk: Desk) -> None:
+    (desk.folder / "page").unlink()
+    code, out = played(desk, first_visitors(None))
+    assert code == 1, out
+    assert desk.log() == ["made", "in"]
+
+
+@pytest.mark.parametrize("page", [True, False])
+def test_behind_the_page_and_in_a_cluster_that_serves_already_it_is(desk: Desk, page: bool) -> None:
+    if not page:
+        (desk.folder / "page").unlink()
+    code, out = played(desk, first_visitors(None if page else {"number": 1}))
+    assert code == 3, out
+    assert [one for one in desk.log() if one != "in"] == ["made", "dropped"]
+
+
 def shipped_end_of_an_upgrade(
     left_out: list[str], verified: tuple[str, ...] = ("node1",)
 ) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from nbops.nocobase.plans import absent_from, aimed_at
 @dataclass(frozen=True)
 class Here:
     """A balancer, and what it does now. `absent` are the hosts of the group `app` that the release
-    which is aimed at does not have: they get no requests."""
+    which is aimed at does not have: it does not know them."""
 
     cluster: Cluster
     kind: Balancer
@@ -49,12 +49,11 @@ class Here:
     def plan(self, ctx: ActionContext, drained: frozenset[str] | None = None) -> BalancerPlan:
         """What is wanted of it. `drained` None: what it has stays; then files are read only
         where it was never configured."""
-        if drained is None:
-            now = self.absent.union(self.state.drained)
-            if self.state.digest and self.state.running:
-                return short_plan(self.cluster, now)
-            return full_plan(self.cluster, ctx, now)
-        return full_plan(self.cluster, ctx, self.absent | drained)
+        now = frozenset(self.state.drained) if drained is None else drained
+        short = drained is None and self.state.digest and self.state.running
+        plan = short_plan(self.cluster, now) if short else full_plan(self.cluster, ctx, now)
+        nodes = tuple(node for node in plan.nodes if node.host not in self.absent)
+        return replace(plan, nodes=nodes, drained=plan.drained - self.absent)
 
 
 def here(ctx: ActionContext) -> Here:

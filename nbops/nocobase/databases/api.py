@@ -8,6 +8,7 @@ from typing import Protocol
 
 from nbops.actions.api import ActionContext, Result
 from nbops.base.secret import Secret
+from nbops.nocobase.kept import Service
 
 
 @dataclass(frozen=True)
@@ -37,3 +38,12 @@ class Database(Protocol):
 
     def create(self, plan: DatabasePlan, ctx: ActionContext) -> Result:
         """Make the user and the database where they are missing; mend the password."""
+
+    def service(self, ctx: ActionContext) -> Service:
+        """The server on its host, with the files that `serve` writes."""
+
+    def held(self, plan: DatabasePlan, ctx: ActionContext) -> Sequence[str]:
+        """Which of the things that `create` makes are there already, each by a name."""
+
+    def remove(self, plan: DatabasePlan, held: Sequence[str], ctx: ActionContext) -> Result:
+        """Take away what `create` makes, but for what was `held` before."""

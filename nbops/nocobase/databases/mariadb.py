@@ -15,6 +15,7 @@ from nbops.actions.api import ActionContext, Result
 from nbops.base.errors import ActionFailed
 from nbops.nocobase.databases.api import DatabasePlan
 from nbops.nocobase.files import Wanted, different, diffs, put_script, stage
+from nbops.nocobase.kept import Service
 
 OUR_FILE = "/etc/mysql/mariadb.conf.d/90-nbops.cnf"
 COLLATION = "utf8mb4_unicode_ci"
@@ -84,6 +85,28 @@ class Mariadb:
             if not outcome.ok:
                 raise ActionFailed(
                     f"cannot make the database {plan.name} on {ctx.host}: {outcome.err.strip()}"
+                )
+        return Result(changed=bool(sql))
+
+    def service(self, _ctx: ActionContext) -> Service:
+        """Its settings need a restart."""
+        return Service(_UNIT, _UNIT, (OUR_FILE,))
+
+    def held(self, plan: DatabasePlan, ctx: ActionContext) -> Sequence[str]:
+        """The database, and the users by the address from which they may come."""
+        present = self._present(plan, ctx)
+        users = tuple(f"user at {user.host}" for user in present.users)
+        return ("database", *users) if present.database else users
+
+    def remove(self, plan: DatabasePlan, held: Sequence[str], ctx: ActionContext) -> Result:
+        """Users that were made for addresses of nodes go, others of that name stay."""
+        now = self.held(plan, ctx)
+        sql = remove_sql(plan, [name for name in now if name not in held])
+        if sql and not ctx.check:
+            outcome = ctx.act(sql_script(), stdin=sql.encode())
+            if not outcome.ok:
+                raise ActionFailed(
+                    f"cannot remove the database {plan.name} on {ctx.host}: {outcome.err.strip()}"
                 )
         return Result(changed=bool(sql))
 
@@ -189,6 +212,18 @@ def create_sql(plan: DatabasePlan, present: Present) -> str:
             lines.append(f"GRANT ALL ON {identifier(pattern(plan.name))}.* TO {user};")
     gone = [host for host in kept if host not in plan.clients and _is_address(host)]
     lines += [f"DROP USER {literal(plan.user)}@{literal(host)};" for host in gone]
+    return "\n".join(lines)
+
+
+def remove_sql(plan: DatabasePlan, made: Sequence[str]) -> str:
+    """The statements that take away what was made."""
+    lines = [
+        f"DROP USER IF EXISTS {literal(plan.user)}@{literal(client)};"
+        for client in plan.clients
+        if f"user at {client}" in made
+    ]
+    if "database" in made:
+        lines.append(f"DROP DATABASE IF EXISTS {identifier(plan.name)};")
     return "\n".join(lines)
 
 

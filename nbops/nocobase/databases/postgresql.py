@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nbops.actions.api import ActionContext, Result
@@ -16,6 +17,7 @@ from nbops.base.errors import ActionFailed
 from nbops.nocobase.databases.api import DatabasePlan
 from nbops.nocobase.databases.scram import fits, verifier
 from nbops.nocobase.files import Wanted, different, diffs, put_script, stage
+from nbops.nocobase.kept import Service
 
 _BEGIN = "# nbops: begin (written at every deploy)"
 _END = "# nbops: end"
@@ -44,6 +46,16 @@ class Instance:
         return f"/etc/postgresql/{self.version}/{self.name}"
 
     @property
+    def settings(self) -> str:
+        """The file of settings that is ours."""
+        return f"{self.folder}/conf.d/nbops.conf"
+
+    @property
+    def access(self) -> str:
+        """The file that says who may connect."""
+        return f"{self.folder}/pg_hba.conf"
+
+    @property
     def unit(self) -> str:
         """Its systemd unit."""
         return f"postgresql@{self.version}-{self.name}.service"
@@ -69,11 +81,10 @@ class Postgresql:
     def serve(self, plan: DatabasePlan, ctx: ActionContext) -> Result:
         """A restart for settings, a reload for who may connect; neither when all is as it is."""
         instance = self._instance(ctx)
-        access_file = f"{instance.folder}/pg_hba.conf"
-        access = access_rules(ctx.fetch(access_file).decode(), plan)
+        access = access_rules(ctx.fetch(instance.access).decode(), plan)
         files = (
-            Wanted(f"{instance.folder}/conf.d/nbops.conf", settings_file(plan)),
-            Wanted(access_file, access, 0o640, "postgres", "postgres"),
+            Wanted(instance.settings, settings_file(plan)),
+            Wanted(instance.access, access, 0o640, "postgres", "postgres"),
         )
         changed = different(ctx, files)
         running = ctx.probe(running_script(instance)).ok
@@ -108,6 +119,33 @@ class Postgresql:
             if not outcome.ok:
                 raise ActionFailed(
                     f"cannot make the database {plan.name} on {ctx.host}: {outcome.err.strip()}"
+                )
+        return Result(changed=bool(sql))
+
+    def service(self, ctx: ActionContext) -> Service:
+        """Its settings need a restart, who may connect a reload."""
+        instance = self._instance(ctx)
+        return Service(
+            instance.unit, "postgresql.service", (instance.settings,), (instance.access,)
+        )
+
+    def held(self, plan: DatabasePlan, ctx: ActionContext) -> Sequence[str]:
+        """The database and the role."""
+        present = self._present(plan, ctx)
+        if present is None:
+            return ()
+        there = (("database", present.database), ("role", present.role))
+        return tuple(name for name, is_there in there if is_there)
+
+    def remove(self, plan: DatabasePlan, held: Sequence[str], ctx: ActionContext) -> Result:
+        """Whoever is connected is cut off."""
+        now = self.held(plan, ctx)
+        sql = remove_sql(plan, [name for name in now if name not in held])
+        if sql and not ctx.check:
+            outcome = ctx.act(sql_script(plan.port), stdin=sql.encode())
+            if not outcome.ok:
+                raise ActionFailed(
+                    f"cannot remove the database {plan.name} on {ctx.host}: {outcome.err.strip()}"
                 )
         return Result(changed=bool(sql))
 
@@ -234,6 +272,20 @@ def create_sql(plan: DatabasePlan, present: Present | None) -> str:
             f"CREATE DATABASE {identifier(plan.name)} OWNER {role}"
             f" TEMPLATE template0 ENCODING 'UTF8'{locale};"
         )
+    return "\n".join(lines)
+
+
+def remove_sql(plan: DatabasePlan, made: Sequence[str]) -> str:
+    """The statements that take away what was made: the database first, which its owner owns."""
+    lines = []
+    if "database" in made:
+        lines += [
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"  # noqa: S608 - quoted
+            f" WHERE datname = {literal(plan.name)};",
+            f"DROP DATABASE IF EXISTS {identifier(plan.name)};",
+        ]
+    if "role" in made:
+        lines.append(f"DROP ROLE IF EXISTS {identifier(plan.user)};")
     return "\n".join(lines)
 
 

@@ -144,6 +144,9 @@ class Runtime(Protocol):
     def files(self, plan: NodePlan) -> Sequence[Wanted]:
         """The files that an app needs, in the order in which they are written."""
 
+    def written(self, plan: NodePlan) -> Sequence[str]:
+        """The files that a start writes beside those."""
+
     def configuration(self, plan: NodePlan) -> str:
         """The fingerprint of all that a start depends on."""
 

@@ -57,6 +57,10 @@ class Compose:
             Wanted(f"{plan.folder}/compose.yml", compose_file(plan), 0o600),
         )
 
+    def written(self, _plan: NodePlan) -> Sequence[str]:
+        """None."""
+        return ()
+
     def configuration(self, plan: NodePlan) -> str:
         """The fingerprint of all that a start depends on."""
         return _configuration(plan)
@@ -151,13 +155,16 @@ docker container ls --all --filter {label} --format {quote("{{.Names}}")}
 """
 
     def remove_script(self, name: str, grace: int) -> str:
-        """The policy first, as for a stop; then the container goes."""
+        """The policy first, as for a stop; then the container goes, and its network."""
         exact = quote(f"name=^/{name.replace('.', '[.]')}$")
+        stem, _, number = name.removeprefix("nocobase-").partition(".")
+        network = quote(f"{project(stem, int(number or 1))}_default")
         return f"""\
 id=$(docker container ls -aq --no-trunc --filter {exact}) || exit 1
 [ -n "$id" ] || exit 0
 docker update --restart no "$id" >/dev/null && docker stop --time {grace} "$id" &&
-    docker rm "$id"
+    docker rm "$id" || exit 1
+! docker network inspect {network} >/dev/null 2>&1 || docker network rm {network}
 """
 
 
@@ -171,10 +178,15 @@ def compose_file(plan: NodePlan) -> str:
             "nbops.configuration": _configuration(plan),
         },
     }
-    number = "" if plan.instance == 1 else str(plan.instance)
-    project = f"nocobase{number}-{plan.cluster.lower()}"
-    document = {"name": project, "services": {"app": service}}
+    name = project(plan.cluster, plan.instance)
+    document = {"name": name, "services": {"app": service}}
     return _HEAD + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
+
+
+def project(cluster: str, instance: int) -> str:
+    """What Compose calls one app of a cluster on a host."""
+    number = "" if instance == 1 else str(instance)
+    return f"nocobase{number}-{cluster.lower()}"
 
 
 def _configuration(plan: NodePlan) -> str:

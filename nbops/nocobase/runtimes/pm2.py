@@ -50,6 +50,10 @@ class Pm2:
             Wanted(f"{plan.folder}/launch", LAUNCH, 0o755),
         )
 
+    def written(self, plan: NodePlan) -> Sequence[str]:
+        """What the app was started with."""
+        return (f"{plan.folder}/active.env",)
+
     def configuration(self, plan: NodePlan) -> str:
         """The fingerprint of all that a start depends on."""
         return _configuration(plan)

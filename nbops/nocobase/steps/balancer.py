@@ -21,6 +21,7 @@ from nbops.nocobase.balancers.here import Here, here
 from nbops.nocobase.balancers.ready import why_not_ready
 from nbops.nocobase.balancers.tls import expiry_warnings
 from nbops.nocobase.cluster import Cluster, cluster_of
+from nbops.nocobase.preflight_needs import RELEASE
 from nbops.runbook.spec import ActionSpec, Args, NoArgs
 
 _ANSWERS = 15.0
@@ -54,10 +55,21 @@ class BalancerConfigure:
     )
 
     def run(self, args: ConfigureArgs, ctx: ActionContext) -> Result:
-        """A reload, and only when something is different; no request is dropped by it."""
+        """A reload, and only when something is different; no request is dropped by it.
+
+        Where the records were read and there is none, visitors are let in for the first time:
+        what was done so far is not undone any more."""
         me = here(ctx)
         _known(me.cluster, args.without)
-        return _carry(me, frozenset(args.without), args.wait, ctx)
+        opens = not ctx.check and not me.state.maintenance and _never_deployed(me.cluster)
+        if opens:
+            ctx.seal()
+        try:
+            return _carry(me, frozenset(args.without), args.wait, ctx)
+        except ActionFailed:
+            if opens and me.waits and not here(ctx).state.nodes:
+                ctx.unseal()  # it refused: it sends visitors to no node
+            raise
 
 
 class DrainArgs(Args):
@@ -296,6 +308,11 @@ def maintenance_gaps(cluster: Cluster, ctx: ActionContext) -> str:
             if said.status and not said.fits(Mode.MAINTENANCE)
         }
     )
+
+
+def _never_deployed(cluster: Cluster) -> bool:
+    facts = [variables for variables in cluster.hostvars.values() if RELEASE in variables]
+    return bool(facts) and not any(variables[RELEASE] for variables in facts)
 
 
 def _carry(me: Here, drained: frozenset[str], wait: float, ctx: ActionContext) -> Result:

@@ -56,6 +56,7 @@ class PlanChange:
         effect=Effect.NONE,
         returns={
             "way": "`first`, `nothing`, `one by one` or `together`.",
+            "new": "Nodes that no release has: all at the first deploy.",
             "start": "Nodes that do not run, or that all stop, and are to be started.",
             "stop": "Nodes that stop together.",
             "restart": "Nodes that are restarted one by one.",

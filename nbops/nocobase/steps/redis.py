@@ -77,7 +77,7 @@ class RedisStart:
 class ClearArgs(Args):
     """The arguments of `redis_clear`."""
 
-    functions: tuple[Literal["cache", "lock"], ...] = Field(
+    functions: tuple[Literal["cache", "lock", "queue", "worker_id"], ...] = Field(
         default=("cache", "lock"), description="whose keys go"
     )
 
@@ -98,11 +98,9 @@ class RedisClear:
         """A number that another function uses too is left alone, with a warning: the queue must
         not go. Runs on any host that reaches Redis."""
         cluster = cluster_of(ctx.vars)
-        addresses = Addresses("", {one.host: one.address for one in cluster.group("redis")})
-        part = cluster.part("redis")
-        if not uses_redis(part, addresses):
+        urls = _urls(cluster)
+        if not urls:
             return Result(skipped=True, msg="the cluster has no Redis")
-        urls = {name: redis_url(part, name, addresses) for name in REDIS_DATABASES}
         alone, shared = clearable(urls, args.functions)
         cleared = []
         for name in alone:
@@ -116,6 +114,26 @@ class RedisClear:
             for name, other in shared
         )
         return Result(changed=bool(cleared), values={"cleared": cleared}, warnings=warnings)
+
+
+def empty(cluster: Cluster, ctx: ActionContext) -> list[str]:
+    """The functions whose database of Redis has no key, for `redis_clear`; none where Redis does
+    not answer. Asked from the host that acts; changes nothing."""
+    found = []
+    for name, url in _urls(cluster).items():
+        script, said = talk(url, [["DBSIZE"]])
+        if name != "pubsub" and _count(ctx.probe(script, stdin=said))[0] == 0:
+            found.append(name)
+    return found
+
+
+def _urls(cluster: Cluster) -> dict[str, Text]:
+    """The address of each function; none when the cluster has no Redis."""
+    addresses = Addresses("", {one.host: one.address for one in cluster.group("redis")})
+    part = cluster.part("redis")
+    if not uses_redis(part, addresses):
+        return {}
+    return {name: redis_url(part, name, addresses) for name in REDIS_DATABASES}
 
 
 def clearable(
@@ -142,19 +160,25 @@ def clearable(
 
 def _keys(name: str, outcome: Outcome, ctx: ActionContext) -> int:
     """How many keys there were. Raises ActionFailed when Redis refused or did not answer."""
-    try:
-        said = answers(outcome.stdout)
-    except ValueError:
-        said = []
-    wrong = next((one for one in said if one.startswith("-")), None)
-    counts = [int(one) for one in said if one.isdigit()]
-    if wrong or not counts:
+    count, wrong = _count(outcome)
+    if count is None:
         raise ActionFailed(
             f"Redis for `{name}` cannot be cleared from {ctx.host}:"
             f" {wrong or outcome.err.strip() or 'no answer'}",
             hint="`nbops check` says what is wrong with it",
         )
-    return counts[0]
+    return count
+
+
+def _count(outcome: Outcome) -> tuple[int | None, str]:
+    """The number that was answered; None, and what Redis says is wrong, where there is none."""
+    try:
+        said = answers(outcome.stdout)
+    except ValueError:
+        said = []
+    wrong = next((one for one in said if one.startswith("-")), "")
+    counts = [int(one) for one in said if one.isdigit()]
+    return (None if wrong or not counts else counts[0]), wrong
 
 
 def redis_plan(cluster: Cluster) -> RedisPlan:

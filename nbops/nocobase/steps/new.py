@@ -1,0 +1,189 @@
+"""`nocobase_new`: nodes that no release has, and the way back to where they were not there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import Field
+
+from nbops.actions.api import ActionContext, Result
+from nbops.base.command import quote
+from nbops.base.errors import ActionFailed
+from nbops.nocobase.cluster import Cluster, cluster_of
+from nbops.nocobase.databases.kinds import database
+from nbops.nocobase.plans import here
+from nbops.nocobase.preflight_keys import by_hand
+from nbops.nocobase.preflight_needs import situation_of
+from nbops.nocobase.releases import newest
+from nbops.nocobase.runtimes.api import Runtime, names_of
+from nbops.nocobase.runtimes.kinds import all_runtimes
+from nbops.nocobase.steps.database import database_plan
+from nbops.nocobase.steps.redis import empty
+from nbops.nocobase.storage import storage_path
+from nbops.runbook.spec import ActionSpec, Args
+
+BEFORE = "nocobase_before"
+_GRACE = 60
+_RUNS = {"running", "restarting", "paused"}
+
+
+class NewArgs(Args):
+    """The arguments of `nocobase_new`."""
+
+    state: Literal["look", "removed", "emptied", "dropped", "adopted"] = Field(
+        description="`look` at what is there before. Then back to that: the apps of a new node"
+        " `removed`; its storage `emptied`, by the first of them; the database `dropped`; what was"
+        " built by hand, and gave way to an adoption, started again (`adopted`)."
+    )
+
+
+class NewNodes:
+    """Looks at what is there before new nodes come, and takes away what was not."""
+
+    spec = ActionSpec(
+        name="nocobase_new",
+        args=NewArgs,
+        summary="Look at what is there before nodes start that no release has, and go back to that"
+        " when the deploy fails before visitors get to them.",
+        example="- nocobase_new: look\n  rollback:\n    - nocobase_new: removed\n",
+        free_form="state",
+        returns={
+            "apps": "Names of the cluster's apps that are on the node.",
+            "storage": "Whether anything is in the node's storage.",
+            "by_hand": "Containers that run and were not started by nbops, with their policies.",
+            "database": "What is there of what `database_create` makes.",
+            "redis": "The functions whose database of Redis is empty.",
+        },
+    )
+
+    def run(self, args: NewArgs, ctx: ActionContext) -> Result:
+        """Nothing is taken away on a host at which nobody looked before: there, nothing of this
+        run was begun after it. Data are taken away only where none were there."""
+        cluster = cluster_of(ctx.vars)
+        if args.state == "look":
+            found = _look(cluster, ctx)
+            return Result(values=found, facts={BEFORE: found})
+        before = cluster.fact(cluster.me.host, BEFORE)
+        if before is None:
+            return Result(skipped=True, msg="nothing was begun here")
+        match args.state:
+            case "removed":
+                return _remove(before["apps"], ctx)
+            case "emptied":
+                return _empty(cluster, before, ctx)
+            case "dropped":
+                return _drop(cluster, before, ctx)
+            case "adopted":
+                return _give_back(before["by_hand"], ctx)
+
+
+def is_new(cluster: Cluster, host: str) -> bool:
+    """Whether a host is a node that no release has, as `nocobase_change: judge` found."""
+    change: Mapping[str, Any] = cluster.fact(host, "nocobase_change") or {}
+    return host in change.get("new", ())
+
+
+def data_stays(cluster: Cluster) -> bool:
+    """Whether what the app wrote by now is not taken away: there is no release, so that it may
+    have written to a database that was there before, or that nbops does not run."""
+    if newest(cluster.fact(host, "nocobase_release") for host in cluster.members):
+        return False
+    if not cluster.part("database").get("managed"):
+        return True
+    looks = [cluster.fact(host, BEFORE) for host in cluster.groups.get("database", ())]
+    return any(one and "database" in one["database"] for one in looks)
+
+
+def _look(cluster: Cluster, ctx: ActionContext) -> dict[str, Any]:
+    me = cluster.me.host
+    found: dict[str, Any] = {
+        "apps": [],
+        "storage": True,
+        "by_hand": {},
+        "database": [],
+        "redis": [],
+    }
+    if is_new(cluster, me):
+        found["apps"] = [name for _, name in _apps(ctx)]
+        found["storage"] = not ctx.probe(_empty_script(storage_path(cluster.me))).ok
+        found["by_hand"] = _by_hand(cluster, ctx)
+    if me in cluster.groups.get("nocobase_first", ()):
+        found["redis"] = empty(cluster, ctx)
+    part = cluster.part("database")
+    if me in cluster.groups.get("database", ()) and part.get("managed"):
+        found["database"] = list(database(str(part["kind"])).held(database_plan(cluster), ctx))
+    return found
+
+
+def _apps(ctx: ActionContext) -> list[tuple[Runtime, str]]:
+    """The apps of the cluster on this host, whether they run or not."""
+    node, found = here(ctx.vars), []
+    for kind in all_runtimes():
+        outcome = ctx.probe(kind.instances_script(node.plan))
+        if not outcome.ok:
+            raise ActionFailed(f"{kind.kind} does not answer on {ctx.host}: {outcome.err.strip()}")
+        found += [(kind, name) for name in names_of(node.plan, outcome.out)]
+    return found
+
+
+def _remove(before: Sequence[str], ctx: ActionContext) -> Result:
+    made = [(kind, name) for kind, name in _apps(ctx) if name not in before]
+    for kind, name in () if ctx.check else made:
+        _act(ctx, kind.remove_script(name, _GRACE), f"{name} cannot be removed")
+    return Result(changed=bool(made), values={"apps": [name for _, name in made]})
+
+
+def _empty(cluster: Cluster, before: Mapping[str, Any], ctx: ActionContext) -> Result:
+    """On shared storage one host does it for all, when no app writes there any more."""
+    change = cluster.fact(cluster.me.host, "nocobase_change")
+    shared = cluster.part("storage").get("kind") == "shared"
+    if before["storage"] or data_stays(cluster) or (shared and change["new"][0] != ctx.host):
+        return Result()
+    path = storage_path(cluster.me)
+    changed = not ctx.probe(_empty_script(path)).ok
+    if changed and not ctx.check:
+        _act(ctx, f"find {quote(path)} -mindepth 1 -delete\n", f"{path} cannot be emptied")
+    return Result(changed=changed)
+
+
+def _drop(cluster: Cluster, before: Mapping[str, Any], ctx: ActionContext) -> Result:
+    kind = database(str(cluster.part("database")["kind"]))
+    return kind.remove(database_plan(cluster), before["database"], ctx)
+
+
+def _by_hand(cluster: Cluster, ctx: ActionContext) -> dict[str, str]:
+    """The containers that an adoption stops, with the policies by which they come back."""
+    if not ctx.vars.get("nbops_adopt"):
+        return {}
+    apps = by_hand(situation_of(cluster, ctx.vars))
+    names = [app.shown for app in apps if app.host == cluster.me.host and app.state in _RUNS]
+    if not names:
+        return {}
+    form = quote("{{.HostConfig.RestartPolicy.Name}}")
+    outcome = ctx.probe(f"docker inspect --format {form} {' '.join(map(quote, names))}\n")
+    if not outcome.ok:
+        raise ActionFailed(f"Docker does not answer on {ctx.host}: {outcome.err.strip()}")
+    return dict(zip(names, outcome.out.split(), strict=True))
+
+
+def _give_back(containers: Mapping[str, str], ctx: ActionContext) -> Result:
+    lines = [
+        f"docker update --restart {quote(policy)} {quote(name)} >/dev/null"
+        f" && docker start {quote(name)} || exit 1"
+        for name, policy in containers.items()
+    ]
+    if lines and not ctx.check:
+        _act(ctx, "\n".join(lines) + "\n", "what was built by hand cannot be started")
+    return Result(changed=bool(lines), values={"started": list(containers)})
+
+
+def _empty_script(path: str) -> str:
+    """Succeeds when nothing is in the folder, or none is there."""
+    return f'[ ! -d {quote(path)} ] || [ -z "$(ls -A {quote(path)})" ]\n'
+
+
+def _act(ctx: ActionContext, script: str, fault: str) -> None:
+    outcome = ctx.act(script, deadline=_GRACE + 240)
+    if not outcome.ok:
+        raise ActionFailed(f"{fault} on {ctx.host}: {outcome.err.strip()}")

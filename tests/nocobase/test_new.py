@@ -1,0 +1,141 @@
+"""What is taken away of nodes that no release has; that it is, is tested on machines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nbops.actions.api import Result
+from nbops.nocobase.cluster import cluster_of
+from nbops.nocobase.steps.new import NewArgs, NewNodes, data_stays
+
+Variables = Callable[..., Mapping[str, Any]]
+ALL = ("node1", "node2", "node3")
+BARE = {"apps": [], "storage": False, "by_hand": {}, "database": [], "redis": []}
+RELEASE = {"number": 1, "version": "2.2.15", "hosts": ["node1", "node2"]}
+
+
+def facts(
+    new: tuple[str, ...] = ALL,
+    release: Mapping[str, Any] | None = None,
+    **before: Mapping[str, Any] | None,
+) -> dict[str, dict[str, Any]]:
+    """What is known on each host of a cluster after the look; `before` is more than nothing on
+    some of them, or None: nobody looked there."""
+    hosts = ("lb", "db", "cache", *ALL)
+    found: dict[str, dict[str, Any]] = {}
+    for host in hosts:
+        found[host] = {"nocobase_change": {"new": list(new)}, "nocobase_release": release}
+        look = before.get(host, {})
+        if look is not None:
+            found[host]["nocobase_before"] = {**BARE, **look}
+    return found
+
+
+def go_back(
+    variables: Mapping[str, Any],
+    state: str,
+    *,
+    names: str = "nocobase-demo",
+    empty: bool = False,
+    check: bool = False,
+) -> tuple[Result, list[str]]:
+    """A step of the way back on the host whose variables these are; and what was done."""
+    done: list[str] = []
+
+    def probe(script: str, **_: Any) -> SimpleNamespace:
+        listed = "label=nbops.cluster" in script
+        asks_storage = "ls -A" in script
+        return SimpleNamespace(ok=empty or not asks_storage, out=names if listed else "", err="")
+
+    def act(script: str, **_: Any) -> SimpleNamespace:
+        done.append(script)
+        return SimpleNamespace(ok=True, out="", err="")
+
+    host = variables["inventory_hostname"]
+    context: Any = SimpleNamespace(host=host, vars=variables, check=check, probe=probe, act=act)
+    args = NewArgs(state=state)  # type: ignore[arg-type]
+    return NewNodes().run(args, context), done
+
+
+@pytest.mark.parametrize("state", ["removed", "emptied", "dropped", "adopted"])
+def test_where_nobody_looked_nothing_is_taken_away(variables: Variables, state: str) -> None:
+    result, done = go_back(variables(facts=facts(node1=None)), state)
+    assert result.skipped
+    assert done == []
+
+
+def test_the_app_of_a_new_node_goes(variables: Variables) -> None:
+    result, (script,) = go_back(variables(facts=facts()), "removed")
+    assert result.values["apps"] == ["nocobase-demo"]
+    assert "docker rm" in script
+
+
+def test_an_app_that_was_there_before_stays(variables: Variables) -> None:
+    there = variables(facts=facts(node1={"apps": ["nocobase-demo"]}))
+    assert go_back(there, "removed")[1] == []
+    (script,) = go_back(there, "removed", names="nocobase-demo nocobase-demo.2")[1]
+    assert "nocobase-demo[.]2" in script
+
+
+def test_in_check_mode_it_is_only_told(variables: Variables) -> None:
+    result, done = go_back(variables(facts=facts()), "removed", check=True)
+    assert result.changed
+    assert done == []
+
+
+def test_shared_storage_is_emptied_once(variables: Variables) -> None:
+    (script,) = go_back(variables("node1", facts=facts()), "emptied")[1]
+    assert script == "find /srv/storage -mindepth 1 -delete\n"
+    assert go_back(variables("node2", facts=facts()), "emptied")[1] == []
+    local = {"storage": {"kind": "local"}}
+    (script,) = go_back(variables("node2", facts=facts(), **local), "emptied")[1]
+    assert script == "find /opt/nocobase/storage -mindepth 1 -delete\n"
+
+
+def test_an_empty_storage_is_left_alone(variables: Variables) -> None:
+    result, done = go_back(variables(facts=facts()), "emptied", empty=True)
+    assert not result.changed
+    assert done == []
+
+
+def test_files_that_were_there_before_stay(variables: Variables) -> None:
+    assert go_back(variables(facts=facts(node1={"storage": True})), "emptied")[1] == []
+
+
+@pytest.mark.parametrize("there", [["database"], ["database", "role"]])
+def test_storage_stays_where_the_database_does(variables: Variables, there: list[str]) -> None:
+    assert go_back(variables(facts=facts(db={"database": there})), "emptied")[1] == []
+
+
+def test_a_node_that_joins_leaves_no_files_of_its_own(variables: Variables) -> None:
+    joined = facts(new=("node3",), release=RELEASE, db={"database": ["database", "role"]})
+    there = variables("node3", facts=joined, storage={"kind": "local"})
+    assert go_back(there, "emptied")[1] != []
+
+
+def stays(variables: Variables, known: dict[str, dict[str, Any]], **parts: Any) -> bool:
+    return data_stays(cluster_of(variables(facts=known, **parts)))
+
+
+def test_data_stay_where_they_may_be_older_than_the_run(variables: Variables) -> None:
+    outside = {"kind": "postgres", "name": "noco", "user": "noco", "port": 5432}
+    assert stays(variables, facts(db={"database": ["database"]}))
+    assert stays(variables, facts(), database=outside)
+    assert not stays(variables, facts())
+    assert not stays(variables, facts(db={"database": ["role"]}))
+    assert not stays(variables, facts(db=None))
+    assert not stays(variables, facts(release=RELEASE), database=outside)
+
+
+def test_what_gave_way_to_an_adoption_starts_again_with_its_own_policy(
+    variables: Variables,
+) -> None:
+    there = facts(node1={"by_hand": {"app-1": "always"}})
+    (script,) = go_back(variables(facts=there), "adopted")[1]
+    assert "docker update --restart always app-1" in script
+    assert "docker start app-1" in script
+    assert go_back(variables("node2", facts=there), "adopted")[1] == []
