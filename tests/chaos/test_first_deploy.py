@@ -3,7 +3,6 @@ after which they have nothing again."""
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from tests.chaos.machines import Chaos, Look
 from tests.chaos.play import killed
 from tests.chaos.series import Point, names, take, tally, wanted
 from tests.chaos.test_machines import LAST, NOTHING, SEALED, miscounted, other
+from tests.deploy.traces import DATABASES, TRACES, differ
 
 START = """
 for one in postgresql redis-server nginx; do
@@ -50,35 +50,6 @@ for one in postgresql redis nginx; do
 done
 echo empty
 """
-# All that a deploy could leave, but for the logs and the free lock, and for what is pulled.
-LOOK = """
-for folder in /etc/postgresql /etc/redis /etc/nginx /opt /srv; do
-    [ ! -d $folder ] || find $folder -printf '%m %u:%g %y %p %l\n' | sort -k 4
-    [ ! -d $folder ] || find $folder -type f -exec sha256sum {} + | sort -k 2
-done
-for one in postgresql postgresql@17-main redis-server nginx docker; do
-    ! systemctl cat $one >/dev/null 2>&1 ||
-        echo "$one $(systemctl is-active $one) $(systemctl is-enabled $one)"
-done
-if systemctl is-active --quiet docker; then
-    docker ps --all --format '{{.Names}} {{.State}}'
-    docker network ls --format '{{.Name}}'
-fi
-ls -A ~/.nbops 2>/dev/null
-for folder in /var/lib/nbops/*; do
-    [ ! -d "$folder" ] || ls -A "$folder" | grep -v -x -e logs -e lock -e guard
-    [ ! -f "$folder/lock" ] || sed -n 2p "$folder/lock" | grep -v -x free
-done
-grep -l -s -a NBOPS_JOB= /proc/[0-9]*/environ
-true
-"""
-# What stands in the server, once it runs.
-SERVED = """
-[ -d /etc/postgresql ] || exit 0
-systemctl start postgresql
-cd / && runuser -u postgres -- psql -At -c 'SELECT datname FROM pg_database ORDER BY 1' \
-    -c 'SELECT rolname FROM pg_roles ORDER BY 1'
-"""
 
 
 @dataclass
@@ -98,7 +69,7 @@ class FirstDeploy:
     def learn(self) -> None:
         """Deploy undisturbed, and remember how it ends."""
         self._empty()
-        self.bare, self.served = self.chaos.on(LOOK), self.chaos.on(SERVED)
+        self.bare, self.served = self.chaos.on(TRACES), self.chaos.on(DATABASES)
         self._empty()
         code, out = self._nbops("deploy", at=LAST)
         assert killed(code), out
@@ -142,10 +113,10 @@ class FirstDeploy:
         return "000001.json" in self.chaos.on("ls /var/lib/nbops/*/releases", ("node1",))["node1"]
 
     def _left(self) -> str:
-        wrong = _differ(self.chaos.on(LOOK), self.bare)
+        wrong = differ(self.chaos.on(TRACES), self.bare)
         if twice := self.chaos.noted() - self.undone:
             wrong += f" twice {dict(twice)};"
-        return wrong + _differ(self.chaos.on(SERVED), self.served)
+        return wrong + differ(self.chaos.on(DATABASES), self.served)
 
     def _wrong(self, after: Look) -> str:
         assert self.end is not None
@@ -166,16 +137,6 @@ class FirstDeploy:
         arguments = (*command, str(self.chaos.cluster.inventory))
         more = {} if journal is None else {"killed": journal}
         return self.chaos.nbops(*arguments, at=at, points=points, **more)
-
-
-def _differ(now: dict[str, str], then: dict[str, str]) -> str:
-    lines = (
-        f" {host} {line};"
-        for host in then
-        for line in difflib.ndiff(then[host].splitlines(), now[host].splitlines())
-        if line[0] in "+-"
-    )
-    return "".join(lines)
 
 
 @pytest.fixture(scope="module")

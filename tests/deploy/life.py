@@ -71,14 +71,17 @@ class Life:
         assert self.reached == after, f"not reached: {after}"
         self.reached = point
 
-    def run(self, command: str, *words: str, code: int = 0) -> str:
+    def run(self, command: str, *words: str, code: int = 0, inventory: Path | None = None) -> str:
         """What a command on this inventory says. Raises when it ends with another exit code."""
-        done = self.cluster.nbops(
-            command, str(self.cluster.inventory), *words, *self.options, "--plain"
-        )
+        where = str(inventory or self.cluster.inventory)
+        done = self.cluster.nbops(command, where, *words, *self.options, "--plain")
         assert done.returncode == code, done.stdout[-6000:] + done.stderr[-2000:]
         assert self.cluster.password() not in done.stdout + done.stderr
         return done.stdout
+
+    def traces(self, script: str) -> dict[str, str]:
+        """What a script prints on each machine."""
+        return {host: self.cluster.on(host, script) for host in self.all_hosts}
 
     @property
     def settings(self) -> Any:

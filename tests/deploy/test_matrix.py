@@ -1,5 +1,5 @@
-"""Every kind of cluster through the same life: deploy, deploy, upgrade, rollback; where the
-database cannot be renamed, an upgrade that fails and one after it.
+"""Every kind of cluster through the same life: a deploy that fails, deploy, deploy, upgrade,
+rollback; where the database cannot be renamed, an upgrade that fails and one after it.
 
 Two rows that have nothing in common are part of `make test`; `make matrix` runs all of them.
 The first row of the table in the README, three nodes of the real NocoBase in containers with
@@ -25,6 +25,7 @@ from tests.deploy.life import (
     own_balancer,
     tls,
 )
+from tests.deploy.traces import DATABASES, TRACES, differ
 
 pytestmark = pytest.mark.lab
 
@@ -99,6 +100,20 @@ def life(
     finally:
         trusted.undo()
         life.cluster.down()
+
+
+def test_a_first_deploy_that_fails_leaves_nothing(life: Life) -> None:
+    if life.row.app != "sample":
+        pytest.skip("only the rehearsal's app dies when it is told to")
+    before = life.traces(TRACES)
+    fault = life.cluster.edited(
+        "fault.yml", "all", "vars", "nocobase", "env", value={"SAMPLE_FAULT": "die-at-start"}
+    )
+    out = life.run("deploy", code=3, inventory=fault)
+    assert "it has ended with status 1" in out
+    assert "failed and rolled back on node1" in out
+    assert not (wrong := differ(life.traces(TRACES), before)), wrong
+    assert "nocobase" not in life.traces(DATABASES)["db"]
 
 
 def test_it_is_deployed(life: Life) -> None:

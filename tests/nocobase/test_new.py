@@ -14,7 +14,14 @@ from nbops.nocobase.steps.new import NewArgs, NewNodes, data_stays
 
 Variables = Callable[..., Mapping[str, Any]]
 ALL = ("node1", "node2", "node3")
-BARE = {"apps": [], "storage": False, "by_hand": {}, "database": [], "redis": []}
+BARE = {
+    "apps": [],
+    "storage": False,
+    "owner": "0:0",
+    "by_hand": {},
+    "database": [],
+    "redis": [],
+}
 RELEASE = {"number": 1, "version": "2.2.15", "hosts": ["node1", "node2"]}
 
 
@@ -40,7 +47,7 @@ def go_back(
     state: str,
     *,
     names: str = "nocobase-demo",
-    empty: bool = False,
+    storage: str = "0:0\nuploads\n",
     check: bool = False,
 ) -> tuple[Result, list[str]]:
     """A step of the way back on the host whose variables these are; and what was done."""
@@ -48,8 +55,8 @@ def go_back(
 
     def probe(script: str, **_: Any) -> SimpleNamespace:
         listed = "label=nbops.cluster" in script
-        asks_storage = "ls -A" in script
-        return SimpleNamespace(ok=empty or not asks_storage, out=names if listed else "", err="")
+        out = names if listed else storage if "ls -A" in script else ""
+        return SimpleNamespace(ok=True, out=out, err="")
 
     def act(script: str, **_: Any) -> SimpleNamespace:
         done.append(script)
@@ -89,15 +96,26 @@ def test_in_check_mode_it_is_only_told(variables: Variables) -> None:
 
 def test_shared_storage_is_emptied_once(variables: Variables) -> None:
     (script,) = go_back(variables("node1", facts=facts()), "emptied")[1]
-    assert script == "find /srv/storage -mindepth 1 -delete\n"
+    assert script == "find /srv/storage -mindepth 1 -delete && chown 0:0 /srv/storage\n"
     assert go_back(variables("node2", facts=facts()), "emptied")[1] == []
     local = {"storage": {"kind": "local"}}
     (script,) = go_back(variables("node2", facts=facts(), **local), "emptied")[1]
-    assert script == "find /opt/nocobase/storage -mindepth 1 -delete\n"
+    assert "find /opt/nocobase/storage -mindepth 1 -delete" in script
 
 
-def test_an_empty_storage_is_left_alone(variables: Variables) -> None:
-    result, done = go_back(variables(facts=facts()), "emptied", empty=True)
+def test_storage_that_was_not_there_goes_and_one_that_was_gets_its_owner_back(
+    variables: Variables,
+) -> None:
+    (script,) = go_back(variables(facts=facts(node1={"owner": ""})), "emptied")[1]
+    assert script == "[ ! -d /srv/storage ] || rm -rf /srv/storage\n"
+    (script,) = go_back(variables(facts=facts()), "emptied", storage="1001:1001\n")[1]
+    assert "chown 0:0 /srv/storage" in script
+
+
+@pytest.mark.parametrize(("owner", "now"), [("0:0", "0:0\n"), ("", "")])
+def test_an_empty_storage_is_left_alone(variables: Variables, owner: str, now: str) -> None:
+    there = variables(facts=facts(node1={"owner": owner}))
+    result, done = go_back(there, "emptied", storage=now)
     assert not result.changed
     assert done == []
 
@@ -139,3 +157,11 @@ def test_what_gave_way_to_an_adoption_starts_again_with_its_own_policy(
     assert "docker update --restart always app-1" in script
     assert "docker start app-1" in script
     assert go_back(variables("node2", facts=there), "adopted")[1] == []
+
+
+def test_who_keeps_a_database_of_his_own_is_told(variables: Variables) -> None:
+    known = facts(db={"database": ["database"]})
+    (warning,) = go_back(variables("node1", facts=known), "removed")[0].warnings
+    assert warning.startswith("the database nocobase keeps what the app wrote there")
+    assert go_back(variables("node2", facts=known), "removed")[0].warnings == ()
+    assert go_back(variables("node1", facts=facts()), "removed")[0].warnings == ()

@@ -11,6 +11,7 @@ from nbops.actions.api import ActionContext, Result
 from nbops.base.command import quote
 from nbops.base.errors import ActionFailed
 from nbops.nocobase.cluster import Cluster, cluster_of
+from nbops.nocobase.databases.here import in_use
 from nbops.nocobase.databases.kinds import database
 from nbops.nocobase.plans import here
 from nbops.nocobase.preflight_keys import by_hand
@@ -51,6 +52,7 @@ class NewNodes:
         returns={
             "apps": "Names of the cluster's apps that are on the node.",
             "storage": "Whether anything is in the node's storage.",
+            "owner": "Whose the folder of the storage is, as UID:GID; empty when it is not there.",
             "by_hand": "Containers that run and were not started by nbops, with their policies.",
             "database": "What is there of what `database_create` makes.",
             "redis": "The functions whose database of Redis is empty.",
@@ -69,7 +71,7 @@ class NewNodes:
             return Result(skipped=True, msg="nothing was begun here")
         match args.state:
             case "removed":
-                return _remove(before["apps"], ctx)
+                return _remove(cluster, before["apps"], ctx)
             case "emptied":
                 return _empty(cluster, before, ctx)
             case "dropped":
@@ -100,13 +102,16 @@ def _look(cluster: Cluster, ctx: ActionContext) -> dict[str, Any]:
     found: dict[str, Any] = {
         "apps": [],
         "storage": True,
+        "owner": "",
         "by_hand": {},
         "database": [],
         "redis": [],
     }
     if is_new(cluster, me):
         found["apps"] = [name for _, name in _apps(ctx)]
-        found["storage"] = not ctx.probe(_empty_script(storage_path(cluster.me))).ok
+        path = quote(storage_path(cluster.me))
+        found["storage"] = ctx.probe(f'[ -n "$(ls -A {path} 2>/dev/null)" ]\n').ok
+        found["owner"] = ctx.probe(f"[ ! -d {path} ] || stat -c %u:%g {path}\n").out.strip()
         found["by_hand"] = _by_hand(cluster, ctx)
     if me in cluster.groups.get("nocobase_first", ()):
         found["redis"] = empty(cluster, ctx)
@@ -127,23 +132,37 @@ def _apps(ctx: ActionContext) -> list[tuple[Runtime, str]]:
     return found
 
 
-def _remove(before: Sequence[str], ctx: ActionContext) -> Result:
+def _remove(cluster: Cluster, before: Sequence[str], ctx: ActionContext) -> Result:
     made = [(kind, name) for kind, name in _apps(ctx) if name not in before]
     for kind, name in () if ctx.check else made:
         _act(ctx, kind.remove_script(name, _GRACE), f"{name} cannot be removed")
-    return Result(changed=bool(made), values={"apps": [name for _, name in made]})
+    told: tuple[str, ...] = ()
+    if data_stays(cluster) and _is_first(cluster):
+        name = in_use(cluster)
+        told = (f"the database {name} keeps what the app wrote there: another deploy goes on",)
+    values = {"apps": [name for _, name in made]}
+    return Result(changed=bool(made), values=values, warnings=told)
+
+
+def _is_first(cluster: Cluster) -> bool:
+    change: Mapping[str, Any] = cluster.fact(cluster.me.host, "nocobase_change")
+    return bool(change["new"][0] == cluster.me.host)
 
 
 def _empty(cluster: Cluster, before: Mapping[str, Any], ctx: ActionContext) -> Result:
     """On shared storage one host does it for all, when no app writes there any more."""
-    change = cluster.fact(cluster.me.host, "nocobase_change")
     shared = cluster.part("storage").get("kind") == "shared"
-    if before["storage"] or data_stays(cluster) or (shared and change["new"][0] != ctx.host):
+    if before["storage"] or data_stays(cluster) or (shared and not _is_first(cluster)):
         return Result()
-    path = storage_path(cluster.me)
-    changed = not ctx.probe(_empty_script(path)).ok
+    folder, owner = storage_path(cluster.me), before["owner"]
+    path = quote(folder)
+    script = f"[ ! -d {path} ] || rm -rf {path}\n"
+    if owner:
+        script = f"find {path} -mindepth 1 -delete && chown {owner} {path}\n"
+    now = ctx.probe(f"[ ! -d {path} ] || {{ stat -c %u:%g {path}; ls -A {path}; }}\n").out
+    changed = now.strip() != owner
     if changed and not ctx.check:
-        _act(ctx, f"find {quote(path)} -mindepth 1 -delete\n", f"{path} cannot be emptied")
+        _act(ctx, script, f"{folder} cannot be emptied")
     return Result(changed=changed)
 
 
@@ -176,11 +195,6 @@ def _give_back(containers: Mapping[str, str], ctx: ActionContext) -> Result:
     if lines and not ctx.check:
         _act(ctx, "\n".join(lines) + "\n", "what was built by hand cannot be started")
     return Result(changed=bool(lines), values={"started": list(containers)})
-
-
-def _empty_script(path: str) -> str:
-    """Succeeds when nothing is in the folder, or none is there."""
-    return f'[ ! -d {quote(path)} ] || [ -z "$(ls -A {quote(path)})" ]\n'
 
 
 def _act(ctx: ActionContext, script: str, fault: str) -> None:
