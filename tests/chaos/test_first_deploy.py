@@ -65,12 +65,12 @@ class FirstDeploy:
     served: dict[str, str] = field(default_factory=dict)
     undone: Counter[str] = field(default_factory=Counter)
     points: list[str] = field(default_factory=list)
+    clean: bool = False  # an abort left nothing, as was seen
 
     def learn(self) -> None:
         """Deploy undisturbed, and remember how it ends."""
         self._empty()
-        self.bare, self.served = self.chaos.on(TRACES), self.chaos.on(DATABASES)
-        self._empty()
+        self.bare, self.served = self.chaos.on(TRACES), self._served()
         code, out = self._nbops("deploy", at=LAST)
         assert killed(code), out
         code, out = self.chaos.nbops("abort")
@@ -93,6 +93,7 @@ class FirstDeploy:
         if code:
             return f"exit code {code}\n{said}"
         wrong = self._wrong(self.chaos.look()) if how == "resume" else self._left()
+        self.clean = how == "abort" and not wrong
         return wrong and f"{how}: {wrong}\n{said}"
 
     def _go_on(self, point: Point) -> tuple[str, int, str]:
@@ -103,11 +104,25 @@ class FirstDeploy:
             if not killed(code):
                 break
         if SEALED in out:
-            how, (code, out) = "resume", self.chaos.nbops("resume")
-            said.append(out)
+            how, code = "resume", self._finish(point, said)
         elif NOTHING in out:  # killed before its first word in the journal, or after its last
             how, code = "resume" if self._recorded() else "abort", 0
         return how, code, "\n--\n".join(said)
+
+    def _finish(self, point: Point, said: list[str]) -> int:
+        """Go on to the end; whoever is killed on the way to it may not be undone either."""
+        for at in (*("new" for _ in point.again), ""):
+            code, out = self.chaos.nbops("resume", at=at, killed=point.killed)
+            said.append(out)
+            if not killed(code):
+                return code
+            _, out = self.chaos.nbops("abort")
+            said.append(out)
+            if NOTHING in out:  # that was its last word
+                return 0
+            if SEALED not in out:
+                return code
+        return code
 
     def _recorded(self) -> bool:
         return "000001.json" in self.chaos.on("ls /var/lib/nbops/*/releases", ("node1",))["node1"]
@@ -116,7 +131,12 @@ class FirstDeploy:
         wrong = differ(self.chaos.on(TRACES), self.bare)
         if twice := self.chaos.noted() - self.undone:
             wrong += f" twice {dict(twice)};"
-        return wrong + differ(self.chaos.on(DATABASES), self.served)
+        return wrong + differ(self._served(), self.served)
+
+    def _served(self) -> dict[str, str]:
+        said = self.chaos.on(DATABASES, ("db",))
+        self.chaos.on("systemctl stop postgresql", ("db",))
+        return said
 
     def _wrong(self, after: Look) -> str:
         assert self.end is not None
@@ -127,6 +147,9 @@ class FirstDeploy:
         return wrong + miscounted(after.noted, self.end.noted)
 
     def _empty(self) -> None:
+        if self.clean:
+            self.chaos.forget()
+            return
         said = self.chaos.on(BARE)
         assert set(said.values()) == {"empty\n"}, said
         self.chaos.forget()
