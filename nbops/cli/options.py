@@ -11,11 +11,14 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from nbops.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from nbops.engine.run import OnFailure
 
 DEFAULT_INVENTORY = Path("inventory.yml")
 
@@ -25,6 +28,15 @@ InventoryFile = Annotated[
 ]
 Check = Annotated[bool, typer.Option("--check", help="Say what would change; change nothing.")]
 Diff = Annotated[bool, typer.Option("--diff", help="Show differences in files.")]
+Failing = Annotated[
+    str | None,
+    typer.Option(
+        "--on-failure",
+        metavar="rollback|stop|ask",
+        help="What becomes of it when it fails; else what upgrade.on_failure says.",
+        show_default=False,
+    ),
+]
 AcceptDataLoss = Annotated[
     bool,
     typer.Option("--accept-data-loss", help="What was written since may be lost to the users."),
@@ -132,6 +144,19 @@ class Steps:
     list_hosts: Annotated[
         bool, typer.Option("--list-hosts", help="Say on which hosts; run nothing.")
     ] = False
+
+
+def on_failure(word: str | None) -> OnFailure | None:
+    """What `--on-failure` says. Raises UsageError when it is no such word."""
+    from nbops.engine.run import OnFailure
+
+    try:
+        return OnFailure(word) if word else None
+    except ValueError:
+        raise UsageError(
+            f"--on-failure {word}: it is rollback, stop or ask",
+            hint="`rollback` goes back by itself, `stop` leaves all as it is then",
+        ) from None
 
 
 def words(values: list[str] | None) -> tuple[str, ...]:

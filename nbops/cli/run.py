@@ -10,7 +10,17 @@ import typer
 from nbops.base.errors import UsageError
 from nbops.cli import runbooks, show
 from nbops.cli.extra import extra_vars
-from nbops.cli.options import Choice, InventoryFile, Output, Steps, Target, expand, words
+from nbops.cli.options import (
+    Choice,
+    Failing,
+    InventoryFile,
+    Output,
+    Steps,
+    Target,
+    expand,
+    on_failure,
+    words,
+)
 
 # What acts on the whole cluster, in one order, or is refused.
 _WHOLE = frozenset(
@@ -24,7 +34,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: nbops run restart.yml -i inventory.yml --limit node1")(expand(run))
 
 
-def deploy(
+def deploy(  # noqa: PLR0917  typer's options
     target: Target,
     choice: Choice,
     output: Output,
@@ -33,8 +43,13 @@ def deploy(
         bool,
         typer.Option("--adopt", help="Take over this cluster, which was built by hand."),
     ] = False,
+    failing: Failing = None,
 ) -> None:
-    """Bring the cluster to what the inventory says. A second run changes nothing."""
+    """Bring the cluster to what the inventory says. A second run changes nothing.
+
+    When it fails before visitors get to what is new, everything is put back as it was (exit code
+    3); the logs of the nodes are kept there.
+    """
     inventory = target.inventory_path(inventory_file)
     path = runbooks.find("deploy", inventory)
     _carry_out(
@@ -46,6 +61,7 @@ def deploy(
         inventory=inventory,
         strict=True,
         adopt=adopt,
+        on_failure=on_failure(failing),
     )
 
 

@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from nbops.cli.carry_out import carry_out
-from nbops.cli.options import AcceptDataLoss, Check, Diff, InventoryFile, Output, Target, expand
+from nbops.cli.options import (
+    AcceptDataLoss,
+    Check,
+    Diff,
+    Failing,
+    InventoryFile,
+    Output,
+    Target,
+    expand,
+    on_failure,
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -27,15 +37,7 @@ def upgrade(  # noqa: PLR0917  typer's options
         str, typer.Option("--version", metavar="V", help="The version that is to run.")
     ],
     inventory_file: InventoryFile = None,
-    on_failure: Annotated[
-        str | None,
-        typer.Option(
-            "--on-failure",
-            metavar="rollback|stop|ask",
-            help="What becomes of an upgrade that fails; else what upgrade.on_failure says.",
-            show_default=False,
-        ),
-    ] = None,
+    failing: Failing = None,
     check: Check = False,
     diff: Diff = False,
 ) -> None:
@@ -44,23 +46,13 @@ def upgrade(  # noqa: PLR0917  typer's options
     Visitors get a 503 page from before the first node stops until the new version is verified.
     When it fails before that, everything is put back as it was (exit code 3).
     """
-    from nbops.base.errors import UsageError
-    from nbops.engine.run import OnFailure
-
-    try:
-        chosen = OnFailure(on_failure) if on_failure else None
-    except ValueError:
-        raise UsageError(
-            f"--on-failure {on_failure}: it is rollback, stop or ask",
-            hint="`rollback` goes back by itself, `stop` leaves the 503 page standing",
-        ) from None
     carry_out(
         "upgrade",
         target,
         output,
         inventory_file,
         version=version,
-        on_failure=chosen,
+        on_failure=on_failure(failing),
         check=check,
         diff=diff,
     )
