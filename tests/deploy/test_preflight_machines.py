@@ -206,6 +206,18 @@ def test_a_cluster_built_by_hand_is_taken_over_with_adopt_only(ready: Cluster) -
     assert "`nbops deploy --adopt`" in refused.stdout
     assert "Up" in ready.on("node1", "docker ps --filter name=app-1 --format '{{.Status}}'")
 
+    fault = ready.edited(
+        "fault.yml", "all", "vars", "nocobase", "env", value={"SAMPLE_FAULT": "die-at-start"}
+    )
+    failed = ready.nbops("deploy", str(fault), "--adopt")
+    assert failed.returncode == 3, failed.stdout + failed.stderr
+    assert "the database nocobase keeps what the app wrote there" in failed.stdout
+    look = "docker ps -a --format '{{.Names}} {{.State}}'; ls -d /opt/nocobase || true"
+    policy = "docker inspect app-1 --format '{{.HostConfig.RestartPolicy.Name}}'"
+    for host in ("node1", "node2", "node3"):
+        assert ready.on(host, look) == "app-1 running\n"
+        assert ready.on(host, policy) == "always\n"
+
     done = ready.deploy("--adopt")
     assert done.returncode == 0, done.stdout + done.stderr
     states = ready.on("node2", "docker ps -a --format '{{.Names}} {{.State}}' | sort")

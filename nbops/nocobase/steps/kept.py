@@ -42,7 +42,8 @@ class Settings:
     )
 
     def run(self, args: SettingsArgs, ctx: ActionContext) -> Result:
-        """The settings of a node stay where the app's data do: they have its keys."""
+        """The settings of a node stay where the app's data do: they have its keys. After an
+        adoption those that were there before have them."""
         cluster = cluster_of(ctx.vars)
         run = str(ctx.vars["nbops_run"])
         before = Before() if args.state == "forgotten" else _before(cluster, ctx)
@@ -53,7 +54,7 @@ class Settings:
             case "kept":
                 script = keep_script(cluster.name, run, before)
             case "put_back":
-                stays = data_stays(cluster)
+                stays = data_stays(cluster) and not ctx.vars.get("nbops_adopt")
                 script = back_script(cluster.name, run, before, files=not stays)
             case "forgotten":
                 script = forget_script(cluster.name)

@@ -138,8 +138,7 @@ def _remove(cluster: Cluster, before: Sequence[str], ctx: ActionContext) -> Resu
         _act(ctx, kind.remove_script(name, _GRACE), f"{name} cannot be removed")
     told: tuple[str, ...] = ()
     if data_stays(cluster) and _is_first(cluster):
-        name = in_use(cluster)
-        told = (f"the database {name} keeps what the app wrote there: another deploy goes on",)
+        told = (f"the database {in_use(cluster)} keeps what the app wrote there",)
     values = {"apps": [name for _, name in made]}
     return Result(changed=bool(made), values=values, warnings=told)
 
