@@ -69,7 +69,7 @@ class FirstDeploy:
 
     def learn(self) -> None:
         """Deploy undisturbed, and remember how it ends."""
-        self._empty()
+        self.empty()
         self.bare, self.served = self.chaos.on(TRACES), self._served()
         code, out = self._nbops("deploy", at=LAST)
         assert killed(code), out
@@ -78,7 +78,7 @@ class FirstDeploy:
         self.undone = self.chaos.noted()
         wrong = self._left()
         assert not wrong, wrong
-        self._empty()
+        self.empty()
         log = self.folder / "points"
         code, out = self._nbops("deploy", points=log)
         assert code == 0, out
@@ -86,7 +86,7 @@ class FirstDeploy:
 
     def killed(self, _command: str, point: Point) -> str:
         """Kill it there, and come to its end all the same; gives what is wrong."""
-        self._empty()
+        self.empty()
         how, (code, said) = "resume", self._nbops("deploy", at=point.at, journal=point.killed)
         if killed(code):
             how, code, said = self._go_on(point)
@@ -146,7 +146,8 @@ class FirstDeploy:
             wrong += f" keeps {dict(after.kept)}, not {dict(self.end.kept)};"
         return wrong + miscounted(after.noted, self.end.noted)
 
-    def _empty(self) -> None:
+    def empty(self) -> None:
+        """Machines as they were before any deploy."""
         if self.clean:
             self.chaos.forget()
             return
@@ -177,6 +178,24 @@ def test_a_first_deploy_that_was_killed_comes_to_its_end_or_leaves_nothing(
     first: FirstDeploy,
 ) -> None:
     take([tally("first deploy", first.points, 2)], first.killed)
+
+
+@pytest.mark.lab
+def test_a_node_that_joined_is_gone_when_the_deploy_is_aborted(first: FirstDeploy) -> None:
+    chaos = first.chaos
+    first.empty()
+    where = ("all", "children", "app", "hosts")
+    alone = {"node1": {"ansible_host": chaos.cluster.address("node1")}}
+    code, out = chaos.nbops("deploy", str(chaos.cluster.edited("one.yml", *where, value=alone)))
+    assert code == 0, out
+    before = chaos.on(TRACES)
+    code, out = chaos.nbops("deploy", str(chaos.cluster.inventory), at=LAST)
+    assert killed(code), out
+    knows = chaos.on("cat /etc/nginx/conf.d/nbops-*", ("lb",))["lb"]
+    assert f"{chaos.cluster.address('node2')}:13000" in knows
+    code, out = chaos.nbops("abort")
+    assert code == 0, out
+    assert not (wrong := differ(chaos.on(TRACES), before)), wrong
 
 
 @pytest.mark.lab
