@@ -10,7 +10,7 @@ import pytest
 
 from nbops.actions.api import Result
 from nbops.nocobase.cluster import cluster_of
-from nbops.nocobase.steps.new import NewArgs, NewNodes, data_stays
+from nbops.nocobase.steps.new import NewArgs, NewNodes, data_stays, makes_database
 
 Variables = Callable[..., Mapping[str, Any]]
 ALL = ("node1", "node2", "node3")
@@ -165,3 +165,12 @@ def test_who_keeps_a_database_of_his_own_is_told(variables: Variables) -> None:
     assert warning.startswith("the database nocobase keeps what the app wrote there")
     assert go_back(variables("node2", facts=known), "removed")[0].warnings == ()
     assert go_back(variables("node1", facts=facts()), "removed")[0].warnings == ()
+
+
+def test_only_a_database_that_was_looked_for_in_vain_is_made(variables: Variables) -> None:
+    def makes(known: dict[str, dict[str, Any]]) -> bool:
+        return makes_database(cluster_of(variables(facts=known)))
+
+    assert makes(facts())
+    assert not makes(facts(db={"database": ["database"]}))
+    assert not makes(facts(db=None))

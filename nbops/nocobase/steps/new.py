@@ -91,10 +91,23 @@ def data_stays(cluster: Cluster) -> bool:
     have written to a database that was there before, or that nbops does not run."""
     if newest(cluster.fact(host, "nocobase_release") for host in cluster.members):
         return False
-    if not cluster.part("database").get("managed"):
-        return True
-    looks = [cluster.fact(host, BEFORE) for host in cluster.groups.get("database", ())]
-    return any(one and "database" in one["database"] for one in looks)
+    return not cluster.part("database").get("managed") or any(map(_had_database, _looks(cluster)))
+
+
+def makes_database(cluster: Cluster) -> bool:
+    """Whether this run makes the database, so that its way back removes it."""
+    looks = _looks(cluster)
+    managed = bool(cluster.part("database").get("managed"))
+    return managed and bool(looks) and not any(map(_had_database, looks))
+
+
+def _looks(cluster: Cluster) -> list[Mapping[str, Any]]:
+    found = [cluster.fact(host, BEFORE) for host in cluster.groups.get("database", ())]
+    return [look for look in found if look]
+
+
+def _had_database(look: Mapping[str, Any]) -> bool:
+    return "database" in look["database"]
 
 
 def _look(cluster: Cluster, ctx: ActionContext) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from nbops.nocobase.health import (
 from nbops.nocobase.http import ask_script, read_answers
 from nbops.nocobase.plans import Here, here
 from nbops.nocobase.runtimes.api import NodePlan, NodeState, Start
+from nbops.nocobase.steps.new import makes_database
 from nbops.nocobase.steps.start import node_state, started
 from nbops.nocobase.waiting import Verdict, Wait, looks_needed, processes
 from nbops.runbook.spec import ActionSpec, Args
@@ -111,7 +112,8 @@ def _why(node: Here, app: Endpoint, state: NodeState, reason: str, log: Sequence
     lines = [f"NocoBase does not come up on {app.name}: {reason}"]
     if way := advice(reason):
         lines.append(f"  {way}")
-    if state.start is Start.FIRST and node.release is None:
+    first = state.start is Start.FIRST and node.release is None
+    if first and not makes_database(node.cluster):
         name = node.cluster.part("database").get("name")
         lines.append(
             f"  if it was installing, it may have left half of it in the database {name}, which"
