@@ -33,9 +33,10 @@ class Growing:
         *nodes: str,
         spare: tuple[str, ...] = (),
         env: Any = None,
-        runtime: Any = None,
+        **parts: Any,
     ) -> Path:
-        """An inventory with these nodes; `spare` machines are in no group of the cluster."""
+        """An inventory with these nodes; `spare` machines are in no group of the cluster, and
+        `parts` go into the settings."""
         data = yaml.safe_load(self.cluster.inventory.read_text())
         groups = data["all"]["children"]
         every = groups["app"]["hosts"]
@@ -43,7 +44,8 @@ class Growing:
         groups["spare"] = {"hosts": {node: every[node] for node in spare}}
         settings = data["all"]["vars"]["nocobase"]
         settings["env"] = env or {}
-        settings["runtime"] = settings.get("runtime", {}) | (runtime or {})
+        for key, part in parts.items():
+            settings[key] = settings.get(key, {}) | part
         path = self.cluster.inventory.with_name(name)
         path.write_text(yaml.safe_dump(data))
         return path
@@ -189,6 +191,30 @@ def test_a_deploy_of_another_port_that_fails_comes_back_on_the_one_before(
     assert [node for node in nodes if growing.serves(node)] == list(nodes)
     assert ask(f"http://{growing.cluster.address('lb')}/api/__health_check") == "ok"
     assert "nothing changed" in growing.deploy(there)
+
+
+def test_a_deploy_of_other_passwords_that_fails_comes_back_with_those_before(
+    growing: Growing,
+) -> None:
+    nodes, spare = ("node1", "node2", "node3"), ("node4",)
+    there = growing.inventory("before.yml", *nodes, spare=spare)
+    growing.deploy(there)
+    secret = growing.cluster.inventory.parent / "secrets" / "other"
+    secret.write_text("another-password")
+    secret.chmod(0o600)
+    password = {"password": {"file": "secrets/other"}}
+    passwords = {"database": password, "redis": password}
+    fault = {"SAMPLE_FAULT": "die-at-start"}
+    broken = growing.inventory("others.yml", *nodes, spare=spare, env=fault, **passwords)
+    said = growing.nbops("deploy", str(broken), code=3)
+    assert "Everything that was begun was undone" in said
+    assert [node for node in nodes if growing.serves(node)] == list(nodes)
+    assert growing.cluster.on("cache", "redis-cli ping").strip() == "PONG"
+    assert "nothing changed" in growing.deploy(there)
+    growing.deploy(growing.inventory("others.yml", *nodes, spare=spare, **passwords))
+    assert "NOAUTH" in growing.cluster.on("cache", "redis-cli ping 2>&1; true")
+    assert [node for node in nodes if growing.serves(node)] == list(nodes)
+    growing.deploy(there)
 
 
 def test_a_cluster_stops_and_starts_and_restarts(growing: Growing) -> None:

@@ -9,6 +9,8 @@ from nbops.nocobase.cluster import Cluster, cluster_of
 from nbops.nocobase.databases.api import Database, DatabasePlan
 from nbops.nocobase.databases.here import in_use
 from nbops.nocobase.databases.kinds import database
+from nbops.nocobase.environment import read_env_file
+from nbops.nocobase.plans import recorded
 from nbops.runbook.spec import ActionSpec, NoArgs
 
 
@@ -57,13 +59,21 @@ def _plan(ctx: ActionContext) -> tuple[Database, DatabasePlan]:
 
 
 def database_plan(cluster: Cluster) -> DatabasePlan:
-    """The database as the settings of a host have it; the one in use, where a restore put
-    another in its place."""
+    """The database as the settings of a host have it, or with the user and the password of the
+    release that is aimed at; the one in use, where a restore put another in its place.
+
+    Raises ActionFailed when no host has the record of that release.
+    """
     part = cluster.part("database")
+    user, password = str(part["user"]), reveal(part["password"])
+    if cluster.aim is not None:
+        plans = next(iter(recorded(cluster, cluster.aim).nodes.values()))
+        env = read_env_file(str(plans[0]["environment"]))
+        user, password = env["DB_USER"], env["DB_PASSWORD"]
     return DatabasePlan(
         name=in_use(cluster),
-        user=str(part["user"]),
-        password=Secret(reveal(part["password"])),
+        user=user,
+        password=Secret(password),
         port=int(part.get("port") or 5432),
         clients=tuple(dict.fromkeys(node.address for node in cluster.nodes)),
     )
