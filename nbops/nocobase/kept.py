@@ -1,19 +1,20 @@
 """What stands on a host before a deploy writes there for the first time: kept aside, put back,
 forgotten. Pure: scripts.
 
-    /var/lib/nbops/CLUSTER/before-RUN/N            a file as it was, by its place in the list
-    /var/lib/nbops/CLUSTER/before-RUN/active.N     the unit of the Nth service ran
-    /var/lib/nbops/CLUSTER/before-RUN/enabled.N    … and was to run after a reboot
-    /var/lib/nbops/CLUSTER/before-RUN/folder.N     the folder was there
-    /var/lib/nbops/CLUSTER/before-RUN/reload.N     while it is put back: what its service needs;
-                                     restart.N     a script that is killed then is said again
+    /var/lib/nbops/CLUSTER/before-RUN/MARK          a file as it was; MARK is made of its path
+    /var/lib/nbops/CLUSTER/before-RUN/MARK.absent   it was not there
+    /var/lib/nbops/CLUSTER/before-RUN/UNIT.active   the unit ran
+    /var/lib/nbops/CLUSTER/before-RUN/UNIT.enabled  … and was to run after a reboot
+    /var/lib/nbops/CLUSTER/before-RUN/UNIT.reload   while it is put back: what the unit needs;
+                                     UNIT.restart   a script that is killed then is said again
 
-For root only: settings hold passwords. The folder is there whole or not at all, and goes when
-all is back, so that each script can be said again.
+For root only: settings hold passwords. The folder is there whole or not at all, so that each
+script can be said again; what has neither a copy nor a mark there is left as it is.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,7 +44,7 @@ class Before:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """All files, in the order of their numbers."""
+        """All files."""
         own = (path for one in self.services for path in (*one.restart, *one.reload))
         return (*self.files, *own)
 
@@ -51,21 +52,14 @@ class Before:
 def keep_script(cluster: str, run: str, before: Before) -> str:
     """Keeps all of it, once for a run; what an earlier run kept is of no use any more."""
     at = _folder(cluster, run)
-    files = [
-        f'[ ! -f {quote(path)} ] || cp -p {quote(path)} "$new/{number}"'
-        for number, path in enumerate(before.paths)
-    ]
-    folders = [
-        f'[ ! -d {quote(path)} ] || : >"$new/folder.{number}"'
-        for number, path in enumerate(before.folders)
-    ]
+    paths = [f"keep {_mark(path)} {quote(path)}" for path in (*before.paths, *before.folders)]
     services = [
-        f'! systemctl is-active --quiet {quote(one.unit)} || : >"$new/active.{number}"\n'
+        f'! systemctl is-active --quiet {quote(one.unit)} || : >"$new"/{_sign(one, "active")}\n'
         f"! systemctl is-enabled --quiet {quote(one.boot)} 2>/dev/null"
-        f' || : >"$new/enabled.{number}"'
-        for number, one in enumerate(before.services)
+        f' || : >"$new"/{_sign(one, "enabled")}'
+        for one in before.services
     ]
-    lines = "\n".join((*files, *folders, *services))
+    lines = "\n".join((*paths, *services))
     return f"""\
 set -e
 [ ! -d {at} ] || exit 0
@@ -73,8 +67,11 @@ set -e
 umask 077
 new={at}.new
 mkdir -p "$new"
+keep() {{
+    if [ -f "$2" ]; then cp -p "$2" "$new/$1"; elif [ ! -e "$2" ]; then : >"$new/$1.absent"; fi
+}}
 {lines}
-sync "$new"
+find "$new" -exec sync {{}} +
 mv -T "$new" {at}
 """
 
@@ -83,31 +80,27 @@ def back_script(cluster: str, run: str, before: Before, *, files: bool = True) -
     """Puts all of it back; without `files` those that belong to no service stay as they are.
     Nothing is done where nothing was kept."""
     at = _folder(cluster, run)
-    number = {path: str(at) for at, path in enumerate(before.paths)}
-
-    def back(path: str, mark: str) -> str:
-        return f"back {number[path]} {quote(path)} {mark}"
-
-    lines = [back(path, "moved") for path in before.files if files]
-    for at_folder, path in enumerate(before.folders if files else ()):
-        lines.append(
-            f'[ -e "$at/folder.{at_folder}" ] || [ ! -d {quote(path)} ]'
-            f" || rmdir --ignore-fail-on-non-empty {quote(path)}"
-        )
-    for at_service, one in enumerate(before.services):
-        lines += [back(path, f"reload.{at_service}") for path in one.reload]
-        lines += [back(path, f"restart.{at_service}") for path in one.restart]
-        lines.append(_service_back(at_service, one))
+    lines = [_back(path, "moved") for path in before.files if files]
+    lines += [
+        f'[ ! -e "$at/{_mark(path)}.absent" ] || [ ! -d {quote(path)} ]'
+        f" || rmdir --ignore-fail-on-non-empty {quote(path)}"
+        for path in before.folders
+        if files
+    ]
+    for one in before.services:
+        lines += [_back(path, f"{one.unit}.reload") for path in one.reload]
+        lines += [_back(path, f"{one.unit}.restart") for path in one.restart]
+        lines.append(_service_back(one))
     body = "\n".join(lines)
     return f"""\
 set -e
 at={at}
 [ -d "$at" ] || exit 0
 back() {{
-    if [ ! -f "$at/$1" ]; then
+    if [ -e "$at/$1.absent" ]; then
         [ ! -e "$2" ] || : >"$at/$3"
         rm -f "$2"
-    elif ! cmp -s "$at/$1" "$2"; then
+    elif [ -f "$at/$1" ] && ! cmp -s "$at/$1" "$2"; then
         : >"$at/$3"
         cp -p "$at/$1" "$2.nbops-new"
         sync "$2.nbops-new"
@@ -119,21 +112,42 @@ back() {{
 
 
 def forget_script(cluster: str) -> str:
-    """Removes what was kept, whichever run did."""
-    return f"rm -rf {quote(f'{STATE_FOLDER}/{cluster}')}/before-*\n"
-
-
-def _service_back(number: int, one: Service) -> str:
+    """Removes what was kept, whichever run did; out of sight first, for a part of it would be
+    taken for the whole."""
+    folder = quote(f"{STATE_FOLDER}/{cluster}")
     return f"""\
-if [ -e "$at/active.{number}" ]; then
+for one in {folder}/before-*; do
+    case "$one" in *.gone | *.new) continue ;; esac
+    [ ! -d "$one" ] || {{ rm -rf "$one.gone" && mv -T "$one" "$one.gone"; }}
+done
+rm -rf {folder}/before-*
+"""
+
+
+def _back(path: str, mark: str) -> str:
+    return f"back {_mark(path)} {quote(path)} {quote(mark)}"
+
+
+def _mark(path: str) -> str:
+    return hashlib.sha256(path.encode()).hexdigest()[:16]
+
+
+def _sign(one: Service, name: str) -> str:
+    return quote(f"{one.unit}.{name}")
+
+
+def _service_back(one: Service) -> str:
+    return f"""\
+if [ -e "$at"/{_sign(one, "active")} ]; then
     verb=start
-    [ ! -e "$at/reload.{number}" ] || verb=reload
-    [ ! -e "$at/restart.{number}" ] || verb=restart
+    [ ! -e "$at"/{_sign(one, "reload")} ] || verb=reload
+    [ ! -e "$at"/{_sign(one, "restart")} ] || verb=restart
     systemctl "$verb" {quote(one.unit)}
 elif systemctl cat {quote(one.unit)} >/dev/null 2>&1; then
     systemctl stop {quote(one.unit)}
 fi
-if [ ! -e "$at/enabled.{number}" ] && systemctl is-enabled --quiet {quote(one.boot)} 2>/dev/null
+if [ ! -e "$at"/{_sign(one, "enabled")} ] &&
+    systemctl is-enabled --quiet {quote(one.boot)} 2>/dev/null
 then
     systemctl disable --quiet {quote(one.boot)}
 fi"""

@@ -17,6 +17,7 @@ from nbops.nocobase.preflight_needs import env_mark
 
 STORAGE = "storage"
 _SAME_DATABASE = ("DB_DATABASE", "DB_PASSWORD")
+_SIGN_IN = ("DB_DATABASE", "DB_USER", "DB_PASSWORD")
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def key_findings(situation: Situation) -> Iterator[Finding]:
     yield from _environments(situation, own)
     if situation.release is None and not situation.begun and not own:
         yield from _takeover(situation, foreign)
+        yield from _other_passwords(situation, foreign)
     yield from _versions(situation)
 
 
@@ -124,6 +126,23 @@ def _other_keys(situation: Situation, apps: list[App]) -> Iterator[Finding]:
                 Level.PROBLEM,
                 f"`{app.shown}` has another {name} than `{setting}` gives: {_harm(name)}",
                 _way_to_key(app, name, setting),
+            )
+
+
+def _other_passwords(situation: Situation, foreign: list[App]) -> Iterator[Finding]:
+    """What was built by hand has to start again when it cannot be taken over."""
+    for app in foreign:
+        wanted = expected_marks(situation.needs[app.host])
+        names = {name for name in _SIGN_IN if app.marks.get(name) == wanted.get(name)}
+        if app.marks.get("DB_PASSWORD") and names == {*_SIGN_IN} - {"DB_PASSWORD"}:
+            yield Finding(
+                app.host,
+                Level.PROBLEM,
+                f"`{app.shown}` signs in to the database with another password than"
+                " `database.password` gives",
+                "put its password into the file that `database.password` names: on this computer"
+                f" `ssh {app.host} docker exec {app.shown} printenv DB_PASSWORD >"
+                " secrets/db_password`; a deploy changes it later",
             )
 
 

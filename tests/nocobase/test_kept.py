@@ -184,10 +184,29 @@ def test_who_is_killed_between_files_and_server_restarts_it_the_next_time(host: 
     host.keep()
     host.write(db="port 1")
     script = back_script("demo", "r1", host.before)
-    host.sh(script[: script.index('if [ -e "$at/active.0"')])
+    host.sh(script[: script.index('if [ -e "$at"/')])
     assert host.told() == []
     host.back()
     assert host.told() == ["restart db.service"]
+
+
+def test_what_the_list_names_and_was_not_looked_for_stays(host: Host) -> None:
+    (host.root / "hba").write_text("peer")
+    host.sh(keep_script("demo", "r1", Before()))
+    host.back()
+    assert host.read() == {"hba": "peer"}
+
+
+def test_a_part_of_what_was_kept_is_taken_for_nothing(host: Host) -> None:
+    host.write(db="old")
+    host.keep()
+    folder = host.root / "state" / "demo"
+    (folder / "before-r1").rename(folder / "before-r1.gone")
+    host.write(db="new")
+    host.back()
+    assert host.read()["db"] == "new"
+    host.keep()
+    assert host.kept() == ["before-r1"]
 
 
 def test_what_is_of_no_use_any_more_is_forgotten(host: Host) -> None:

@@ -93,3 +93,9 @@ def test_what_was_made_goes_and_a_user_of_another_address_stays() -> None:
         "DROP USER IF EXISTS 'ann'@'198.18.0.12';"
     )
     assert remove_sql(PLAN, ["database"]) == "DROP DATABASE IF EXISTS `noco_db`;"
+
+
+def test_before_the_first_deploy_a_user_from_elsewhere_is_another_ones() -> None:
+    there = replace(THERE, users=(*THERE.users, User("198.18.0.99", KEPT)))
+    assert "198.18.0.99" in create_sql(PLAN, there)
+    assert create_sql(replace(PLAN, deployed=False), there) == ""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from nbops.actions.api import Result
+from nbops.base.errors import ActionFailed
 from nbops.nocobase.cluster import cluster_of
 from nbops.nocobase.steps.new import NewArgs, NewNodes, data_stays, makes_database
 
@@ -68,7 +69,27 @@ def go_back(
     return NewNodes().run(args, context), done
 
 
-@pytest.mark.parametrize("state", ["removed", "emptied", "dropped", "adopted"])
+def look(variables: Mapping[str, Any], *, names: str = "", storage: str = "") -> list[str]:
+    """Look at a node; gives whether that sealed what was done."""
+    done: list[str] = []
+
+    def probe(script: str, **_: Any) -> SimpleNamespace:
+        listed = "label=nbops.cluster" in script
+        ok = "ls -A" not in script or storage != "gone"
+        return SimpleNamespace(ok=ok, out=names if listed else "", err="Stale file handle")
+
+    context: Any = SimpleNamespace(
+        host=variables["inventory_hostname"],
+        vars=variables,
+        check=False,
+        probe=probe,
+        seal=lambda: done.append("sealed"),
+    )
+    NewNodes().run(NewArgs(state="look"), context)
+    return done
+
+
+@pytest.mark.parametrize("state", ["removed", "emptied", "cleared", "dropped", "adopted"])
 def test_where_nobody_looked_nothing_is_taken_away(variables: Variables, state: str) -> None:
     result, done = go_back(variables(facts=facts(node1=None)), state)
     assert result.skipped
@@ -96,11 +117,11 @@ def test_in_check_mode_it_is_only_told(variables: Variables) -> None:
 
 def test_shared_storage_is_emptied_once(variables: Variables) -> None:
     (script,) = go_back(variables("node1", facts=facts()), "emptied")[1]
-    assert script == "find /srv/storage -mindepth 1 -delete && chown 0:0 /srv/storage\n"
+    assert script == "find -H /srv/storage -mindepth 1 -delete && chown 0:0 /srv/storage\n"
     assert go_back(variables("node2", facts=facts()), "emptied")[1] == []
     local = {"storage": {"kind": "local"}}
     (script,) = go_back(variables("node2", facts=facts(), **local), "emptied")[1]
-    assert "find /opt/nocobase/storage -mindepth 1 -delete" in script
+    assert "find -H /opt/nocobase/storage -mindepth 1 -delete" in script
 
 
 def test_storage_that_was_not_there_goes_and_one_that_was_gets_its_owner_back(
@@ -129,10 +150,43 @@ def test_storage_stays_where_the_database_does(variables: Variables, there: list
     assert go_back(variables(facts=facts(db={"database": there})), "emptied")[1] == []
 
 
-def test_a_node_that_joins_leaves_no_files_of_its_own(variables: Variables) -> None:
+def test_files_stay_where_visitors_may_have_written_them(variables: Variables) -> None:
     joined = facts(new=("node3",), release=RELEASE, db={"database": ["database", "role"]})
-    there = variables("node3", facts=joined, storage={"kind": "local"})
-    assert go_back(there, "emptied")[1] != []
+    assert go_back(variables("node3", facts=joined, storage={"kind": "local"}), "emptied")[1] == []
+
+
+def test_a_node_that_the_release_has_is_not_touched(variables: Variables) -> None:
+    joined = variables("node1", facts=facts(new=("node3",), release=RELEASE))
+    for state in ("removed", "emptied", "adopted"):
+        result, done = go_back(joined, state)
+        assert result.skipped
+        assert done == []
+
+
+def test_storage_that_cannot_be_looked_at_is_not_taken_for_an_empty_one(
+    variables: Variables,
+) -> None:
+    with pytest.raises(ActionFailed, match="cannot look at /srv/storage on node1: Stale"):
+        look(variables(facts=facts()), storage="gone")
+
+
+@pytest.mark.parametrize(
+    ("names", "release", "sealed"),
+    [("nocobase-demo", None, True), ("", None, False), ("nocobase-demo", RELEASE, False)],
+)
+def test_nothing_is_undone_where_an_earlier_run_has_started_nodes(
+    variables: Variables, names: str, release: Mapping[str, Any] | None, sealed: bool
+) -> None:
+    known = facts(release=release)
+    assert look(variables(facts=known), names=names) == (["sealed"] if sealed else [])
+
+
+def test_redis_is_cleared_where_the_database_goes_and_only_there(variables: Variables) -> None:
+    known = facts(node1={"redis": ["queue"]}, db={"database": ["database"]})
+    result, done = go_back(variables(facts=known), "cleared")
+    assert (result.changed, done) == (False, [])
+    result, done = go_back(variables(facts=facts()), "cleared")
+    assert (result.changed, done) == (False, [])
 
 
 def stays(variables: Variables, known: dict[str, dict[str, Any]], **parts: Any) -> bool:
@@ -145,7 +199,7 @@ def test_data_stay_where_they_may_be_older_than_the_run(variables: Variables) ->
     assert stays(variables, facts(), database=outside)
     assert not stays(variables, facts())
     assert not stays(variables, facts(db={"database": ["role"]}))
-    assert not stays(variables, facts(db=None))
+    assert stays(variables, facts(db=None))
     assert not stays(variables, facts(release=RELEASE), database=outside)
 
 

@@ -62,6 +62,13 @@ class TestTakeover:
         assert "`ssh node2 docker exec app-1 printenv APP_KEY > secrets/app_key`" in problem
         assert "theirs" not in "".join(findings)
 
+    def test_another_password_of_the_database_is_refused(self) -> None:
+        findings = found(*app(DB_PASSWORD="theirs"), adopt=True)
+        problem = next(one for one in findings if "another password" in one)
+        assert "node2 problem `app-1` signs in to the database with another password" in problem
+        assert "`ssh node2 docker exec app-1 printenv DB_PASSWORD > secrets/db_password`" in problem
+        assert "theirs" not in "".join(findings)
+
     def test_another_aes_key_is_refused(self) -> None:
         findings = found(*app(APP_AES_SECRET_KEY="cd" * 32), adopt=True)
         assert any("what is stored encrypted could not be read any more" in one for one in findings)

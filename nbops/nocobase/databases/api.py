@@ -13,13 +13,15 @@ from nbops.nocobase.kept import Service
 
 @dataclass(frozen=True)
 class DatabasePlan:
-    """The database as the cluster wants it. `clients` are the addresses of the nodes."""
+    """The database as the cluster wants it. `clients` are the addresses of the nodes. `deployed`:
+    there is a release, so that other addresses from which its user comes were its nodes."""
 
     name: str
     user: str
     password: Secret = field(repr=False)
     port: int
     clients: Sequence[str]
+    deployed: bool = True
 
 
 class Database(Protocol):

@@ -210,7 +210,8 @@ def create_sql(plan: DatabasePlan, present: Present) -> str:
             lines.append(f"ALTER USER {user} IDENTIFIED BY PASSWORD {literal(wanted)};")
         if client not in present.granted:
             lines.append(f"GRANT ALL ON {identifier(pattern(plan.name))}.* TO {user};")
-    gone = [host for host in kept if host not in plan.clients and _is_address(host)]
+    others = kept if plan.deployed else ()
+    gone = [host for host in others if host not in plan.clients and _is_address(host)]
     lines += [f"DROP USER {literal(plan.user)}@{literal(host)};" for host in gone]
     return "\n".join(lines)
 

@@ -159,12 +159,14 @@ docker container ls --all --filter {label} --format {quote("{{.Names}}")}
         exact = quote(f"name=^/{name.replace('.', '[.]')}$")
         stem, _, number = name.removeprefix("nocobase-").partition(".")
         network = quote(f"{project(stem, int(number or 1))}_default")
+        # The network stays where somebody else's container is in it.
         return f"""\
 id=$(docker container ls -aq --no-trunc --filter {exact}) || exit 1
-[ -n "$id" ] || exit 0
-docker update --restart no "$id" >/dev/null && docker stop --time {grace} "$id" &&
-    docker rm "$id" || exit 1
-! docker network inspect {network} >/dev/null 2>&1 || docker network rm {network}
+[ -z "$id" ] || {{
+    docker update --restart no "$id" >/dev/null && docker stop --time {grace} "$id" &&
+        docker rm "$id" || exit 1
+}}
+docker network rm {network} >/dev/null 2>&1 || :
 """
 
 

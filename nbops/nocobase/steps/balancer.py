@@ -61,15 +61,9 @@ class BalancerConfigure:
         what was done so far is not undone any more."""
         me = here(ctx)
         _known(me.cluster, args.without)
-        opens = not ctx.check and not me.state.maintenance and _never_deployed(me.cluster)
-        if opens:
+        if not ctx.check and _lets_in_first(me):
             ctx.seal()
-        try:
-            return _carry(me, frozenset(args.without), args.wait, ctx)
-        except ActionFailed:
-            if opens and me.waits and not here(ctx).state.nodes:
-                ctx.unseal()  # it refused: it sends visitors to no node
-            raise
+        return _carry(me, frozenset(args.without), args.wait, ctx)
 
 
 class DrainArgs(Args):
@@ -310,9 +304,12 @@ def maintenance_gaps(cluster: Cluster, ctx: ActionContext) -> str:
     )
 
 
-def _never_deployed(cluster: Cluster) -> bool:
-    facts = [variables for variables in cluster.hostvars.values() if RELEASE in variables]
-    return bool(facts) and not any(variables[RELEASE] for variables in facts)
+def _lets_in_first(me: Here) -> bool:
+    """Whether visitors get to a cluster that has no release yet. The user's own balancer may
+    answer 503 just because no node does."""
+    facts = [told for told in me.cluster.hostvars.values() if RELEASE in told]
+    never = bool(facts) and not any(told[RELEASE] for told in facts)
+    return never and not (me.state.maintenance and me.waits)
 
 
 def _carry(me: Here, drained: frozenset[str], wait: float, ctx: ActionContext) -> Result:

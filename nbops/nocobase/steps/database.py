@@ -76,4 +76,5 @@ def database_plan(cluster: Cluster) -> DatabasePlan:
         password=Secret(password),
         port=int(part.get("port") or 5432),
         clients=tuple(dict.fromkeys(node.address for node in cluster.nodes)),
+        deployed=any(cluster.fact(host, "nocobase_release") for host in cluster.members),
     )

@@ -20,22 +20,24 @@ from nbops.nocobase.releases import newest
 from nbops.nocobase.runtimes.api import Runtime, names_of
 from nbops.nocobase.runtimes.kinds import all_runtimes
 from nbops.nocobase.steps.database import database_plan
-from nbops.nocobase.steps.redis import empty
+from nbops.nocobase.steps.redis import ClearArgs, RedisClear, empty
 from nbops.nocobase.storage import storage_path
 from nbops.runbook.spec import ActionSpec, Args
 
 BEFORE = "nocobase_before"
 _GRACE = 60
 _RUNS = {"running", "restarting", "paused"}
+_OF_NODES = {"removed", "emptied", "adopted"}
 
 
 class NewArgs(Args):
     """The arguments of `nocobase_new`."""
 
-    state: Literal["look", "removed", "emptied", "dropped", "adopted"] = Field(
+    state: Literal["look", "removed", "emptied", "cleared", "dropped", "adopted"] = Field(
         description="`look` at what is there before. Then back to that: the apps of a new node"
-        " `removed`; its storage `emptied`, by the first of them; the database `dropped`; what was"
-        " built by hand, and gave way to an adoption, started again (`adopted`)."
+        " `removed`; its storage `emptied`, by the first of them where it is shared; Redis"
+        " `cleared`; the database `dropped`; what was built by hand, and gave way to an adoption,"
+        " started again (`adopted`)."
     )
 
 
@@ -61,23 +63,34 @@ class NewNodes:
 
     def run(self, args: NewArgs, ctx: ActionContext) -> Result:
         """Nothing is taken away on a host at which nobody looked before: there, nothing of this
-        run was begun after it. Data are taken away only where none were there."""
+        run was begun after it. Data are taken away only where this run makes the database.
+
+        Where an earlier run has started nodes and recorded nothing, users may be in already:
+        nothing is undone then."""
         cluster = cluster_of(ctx.vars)
+        me = cluster.me.host
         if args.state == "look":
             found = _look(cluster, ctx)
+            if found["apps"] and not _release(cluster) and not ctx.check:
+                ctx.seal()
             return Result(values=found, facts={BEFORE: found})
-        before = cluster.fact(cluster.me.host, BEFORE)
-        if before is None:
+        before = cluster.fact(me, BEFORE)
+        if before is None or (args.state in _OF_NODES and not is_new(cluster, me)):
             return Result(skipped=True, msg="nothing was begun here")
-        match args.state:
-            case "removed":
-                return _remove(cluster, before["apps"], ctx)
-            case "emptied":
-                return _empty(cluster, before, ctx)
-            case "dropped":
-                return _drop(cluster, before, ctx)
-            case "adopted":
-                return _give_back(before["by_hand"], ctx)
+        return _go_back(args.state, cluster, before, ctx)
+
+
+def _go_back(state: str, cluster: Cluster, before: Mapping[str, Any], ctx: ActionContext) -> Result:
+    match state:
+        case "removed":
+            return _remove(cluster, before["apps"], ctx)
+        case "emptied":
+            return _empty(cluster, before, ctx)
+        case "cleared":
+            return _clear(cluster, before["redis"], ctx)
+        case "dropped":
+            return _drop(cluster, before, ctx)
+    return _give_back(before["by_hand"], ctx)
 
 
 def is_new(cluster: Cluster, host: str) -> bool:
@@ -89,25 +102,20 @@ def is_new(cluster: Cluster, host: str) -> bool:
 def data_stays(cluster: Cluster) -> bool:
     """Whether what the app wrote by now is not taken away: there is no release, so that it may
     have written to a database that was there before, or that nbops does not run."""
-    if newest(cluster.fact(host, "nocobase_release") for host in cluster.members):
-        return False
-    return not cluster.part("database").get("managed") or any(map(_had_database, _looks(cluster)))
+    return not _release(cluster) and not makes_database(cluster)
 
 
 def makes_database(cluster: Cluster) -> bool:
-    """Whether this run makes the database, so that its way back removes it."""
-    looks = _looks(cluster)
+    """Whether this run makes the database, so that its way back removes it: somebody looked for
+    it, and it was not there."""
+    looks = [cluster.fact(host, BEFORE) for host in cluster.groups.get("database", ())]
     managed = bool(cluster.part("database").get("managed"))
-    return managed and bool(looks) and not any(map(_had_database, looks))
+    seen = bool(looks) and all(looks)
+    return managed and seen and not any("database" in look["database"] for look in looks)
 
 
-def _looks(cluster: Cluster) -> list[Mapping[str, Any]]:
-    found = [cluster.fact(host, BEFORE) for host in cluster.groups.get("database", ())]
-    return [look for look in found if look]
-
-
-def _had_database(look: Mapping[str, Any]) -> bool:
-    return "database" in look["database"]
+def _release(cluster: Cluster) -> Mapping[str, Any] | None:
+    return newest(cluster.fact(host, "nocobase_release") for host in cluster.members)
 
 
 def _look(cluster: Cluster, ctx: ActionContext) -> dict[str, Any]:
@@ -122,9 +130,7 @@ def _look(cluster: Cluster, ctx: ActionContext) -> dict[str, Any]:
     }
     if is_new(cluster, me):
         found["apps"] = [name for _, name in _apps(ctx)]
-        path = quote(storage_path(cluster.me))
-        found["storage"] = ctx.probe(f'[ -n "$(ls -A {path} 2>/dev/null)" ]\n').ok
-        found["owner"] = ctx.probe(f"[ ! -d {path} ] || stat -c %u:%g {path}\n").out.strip()
+        found["owner"], found["storage"] = _storage(storage_path(cluster.me), ctx)
         found["by_hand"] = _by_hand(cluster, ctx)
     if me in cluster.groups.get("nocobase_first", ()):
         found["redis"] = empty(cluster, ctx)
@@ -162,20 +168,37 @@ def _is_first(cluster: Cluster) -> bool:
 
 
 def _empty(cluster: Cluster, before: Mapping[str, Any], ctx: ActionContext) -> Result:
-    """On shared storage one host does it for all, when no app writes there any more."""
+    """On shared storage one host does it for all, when no app writes there any more. Where the
+    database stays, so do the files that it knows."""
     shared = cluster.part("storage").get("kind") == "shared"
-    if before["storage"] or data_stays(cluster) or (shared and not _is_first(cluster)):
+    others = shared and not _is_first(cluster)
+    if before["storage"] or others or _release(cluster) or not makes_database(cluster):
         return Result()
     folder, owner = storage_path(cluster.me), before["owner"]
     path = quote(folder)
     script = f"[ ! -d {path} ] || rm -rf {path}\n"
     if owner:
-        script = f"find {path} -mindepth 1 -delete && chown {owner} {path}\n"
-    now = ctx.probe(f"[ ! -d {path} ] || {{ stat -c %u:%g {path}; ls -A {path}; }}\n").out
-    changed = now.strip() != owner
+        script = f"find -H {path} -mindepth 1 -delete && chown {owner} {path}\n"
+    changed = _storage(folder, ctx) != (owner, False)
     if changed and not ctx.check:
         _act(ctx, script, f"{folder} cannot be emptied")
     return Result(changed=changed)
+
+
+def _storage(folder: str, ctx: ActionContext) -> tuple[str, bool]:
+    """Whose a folder is, as UID:GID (empty: it is not there), and whether anything is in it."""
+    path = quote(folder)
+    outcome = ctx.probe(f"[ ! -e {path} ] || {{ stat -L -c %u:%g {path} && ls -A {path}/; }}\n")
+    if not outcome.ok:
+        raise ActionFailed(f"cannot look at {folder} on {ctx.host}: {outcome.err.strip()}")
+    owner, _, names = outcome.out.partition("\n")
+    return owner, bool(names)
+
+
+def _clear(cluster: Cluster, functions: Sequence[Any], ctx: ActionContext) -> Result:
+    if not functions or not makes_database(cluster):
+        return Result()
+    return RedisClear().run(ClearArgs(functions=tuple(functions)), ctx)
 
 
 def _drop(cluster: Cluster, before: Mapping[str, Any], ctx: ActionContext) -> Result:
@@ -187,15 +210,18 @@ def _by_hand(cluster: Cluster, ctx: ActionContext) -> dict[str, str]:
     """The containers that an adoption stops, with the policies by which they come back."""
     if not ctx.vars.get("nbops_adopt"):
         return {}
-    apps = by_hand(situation_of(cluster, ctx.vars))
-    names = [app.shown for app in apps if app.host == cluster.me.host and app.state in _RUNS]
+    apps = [app for app in by_hand(situation_of(cluster, ctx.vars)) if app.state in _RUNS]
+    apps = [app for app in apps if app.host == cluster.me.host]
+    names = [app.shown for app in apps if not app.name.startswith("port-")]
     if not names:
         return {}
     form = quote("{{.HostConfig.RestartPolicy.Name}}")
     outcome = ctx.probe(f"docker inspect --format {form} {' '.join(map(quote, names))}\n")
     if not outcome.ok:
         raise ActionFailed(f"Docker does not answer on {ctx.host}: {outcome.err.strip()}")
-    return dict(zip(names, outcome.out.split(), strict=True))
+    # One that was not made by Docker's own client may have none.
+    policies = [policy or "no" for policy in outcome.out.splitlines()]
+    return dict(zip(names, policies, strict=True))
 
 
 def _give_back(containers: Mapping[str, str], ctx: ActionContext) -> Result:
