@@ -69,14 +69,20 @@ def go_back(
     return NewNodes().run(args, context), done
 
 
-def look(variables: Mapping[str, Any], *, names: str = "", storage: str = "") -> list[str]:
+def look(
+    variables: Mapping[str, Any], *, names: str = "", storage: str = "", state: str = "running"
+) -> list[str]:
     """Look at a node; gives whether that sealed what was done."""
     done: list[str] = []
 
     def probe(script: str, **_: Any) -> SimpleNamespace:
-        listed = "label=nbops.cluster" in script
+        out = ""
+        if "label=nbops.cluster" in script:
+            out = names
+        elif "container inspect" in script and names:
+            out = f"{state}\t0\t0\tnode\tabc\tsha256:1\t2026-11-23T09:00:00Z\tno\tfalse\t\n"
         ok = "ls -A" not in script or storage != "gone"
-        return SimpleNamespace(ok=ok, out=names if listed else "", err="Stale file handle")
+        return SimpleNamespace(ok=ok, out=out, err="Stale file handle")
 
     context: Any = SimpleNamespace(
         host=variables["inventory_hostname"],
@@ -171,14 +177,24 @@ def test_storage_that_cannot_be_looked_at_is_not_taken_for_an_empty_one(
 
 
 @pytest.mark.parametrize(
-    ("names", "release", "sealed"),
-    [("nocobase-demo", None, True), ("", None, False), ("nocobase-demo", RELEASE, False)],
+    ("names", "state", "release", "sealed"),
+    [
+        ("nocobase-demo", "running", None, True),
+        ("nocobase-demo", "exited", None, False),
+        ("nocobase-demo nocobase-demo.2", "exited", None, True),
+        ("", "running", None, False),
+        ("nocobase-demo", "running", RELEASE, False),
+    ],
 )
 def test_nothing_is_undone_where_an_earlier_run_has_started_nodes(
-    variables: Variables, names: str, release: Mapping[str, Any] | None, sealed: bool
+    variables: Variables,
+    names: str,
+    state: str,
+    release: Mapping[str, Any] | None,
+    sealed: bool,
 ) -> None:
-    known = facts(release=release)
-    assert look(variables(facts=known), names=names) == (["sealed"] if sealed else [])
+    there = variables(facts=facts(release=release))
+    assert look(there, names=names, state=state) == (["sealed"] if sealed else [])
 
 
 def test_redis_is_cleared_where_the_database_goes_and_only_there(variables: Variables) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nbops.base.errors import ActionFailed
-from nbops.nocobase.steps.stop import StopArgs, StopNode
+from nbops.nocobase.steps.stop import Autostart, AutostartArgs, StopArgs, StopNode
 
 Variables = Callable[..., Mapping[str, Any]]
 ALL = ("node1", "node2", "node3")
@@ -88,3 +88,16 @@ def test_nothing_is_asked_where_nothing_is_taken_from_visitors(variables: Variab
     assert stop(worker, APP)
     assert stop(variables(), APP, check=True) == []
     stop(variables(), APP, state=STANDS)
+
+
+def test_what_does_not_run_may_not_come_back_but_a_dry_run_has_not_started_it(
+    variables: Variables,
+) -> None:
+    def probe(_script: str) -> SimpleNamespace:
+        return SimpleNamespace(ok=True, out=STANDS, err="")
+
+    context: Any = SimpleNamespace(host="node1", vars=variables(), check=False, probe=probe)
+    with pytest.raises(ActionFailed, match="the app does not run on node1"):
+        Autostart().run(AutostartArgs(), context)
+    context.check = True
+    assert not Autostart().run(AutostartArgs(), context).changed

@@ -21,6 +21,7 @@ from nbops.nocobase.runtimes.api import Runtime, names_of
 from nbops.nocobase.runtimes.kinds import all_runtimes
 from nbops.nocobase.steps.database import database_plan
 from nbops.nocobase.steps.redis import ClearArgs, RedisClear, empty
+from nbops.nocobase.steps.start import node_state
 from nbops.nocobase.storage import storage_path
 from nbops.runbook.spec import ActionSpec, Args
 
@@ -52,7 +53,7 @@ class NewNodes:
         example="- nocobase_new: look\n  rollback:\n    - nocobase_new: removed\n",
         free_form="state",
         returns={
-            "apps": "Names of the cluster's apps that are on the node.",
+            "apps": "Names of the cluster's apps that run on the node.",
             "storage": "Whether anything is in the node's storage.",
             "owner": "Whose the folder of the storage is, as UID:GID; empty when it is not there.",
             "by_hand": "Containers that run and were not started by nbops, with their policies.",
@@ -129,7 +130,7 @@ def _look(cluster: Cluster, ctx: ActionContext) -> dict[str, Any]:
         "redis": [],
     }
     if is_new(cluster, me):
-        found["apps"] = [name for _, name in _apps(ctx)]
+        found["apps"] = _running(ctx)
         found["owner"], found["storage"] = _storage(storage_path(cluster.me), ctx)
         found["by_hand"] = _by_hand(cluster, ctx)
     if me in cluster.groups.get("nocobase_first", ()):
@@ -149,6 +150,15 @@ def _apps(ctx: ActionContext) -> list[tuple[Runtime, str]]:
             raise ActionFailed(f"{kind.kind} does not answer on {ctx.host}: {outcome.err.strip()}")
         found += [(kind, name) for name in names_of(node.plan, outcome.out)]
     return found
+
+
+def _running(ctx: ActionContext) -> list[str]:
+    """Of these apps those that run, or would by themselves: what a node that left has left
+    behind, stopped, may go."""
+    node = here(ctx.vars)
+    states = {plan.name: node_state(node, ctx, plan) for plan in node.plans}
+    at_rest = {name for name, one in states.items() if not (one.running or one.comes_back)}
+    return [name for _, name in _apps(ctx) if name not in at_rest]
 
 
 def _remove(cluster: Cluster, before: Sequence[str], ctx: ActionContext) -> Result:

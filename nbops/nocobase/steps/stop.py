@@ -136,8 +136,8 @@ class Autostart:
             state = node_state(node, ctx, plan)
             if state.comes_back == args.enabled or (not state.there and not args.enabled):
                 continue
-            if ctx.check and not state.there:
-                continue
+            if ctx.check and args.enabled and not state.running:
+                continue  # it would be started before this
             if args.enabled and not state.running:
                 raise ActionFailed(
                     f"the app does not run on {app.name}, so it may not come back by itself",
