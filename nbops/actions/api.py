@@ -140,7 +140,8 @@ class ActionContext(Protocol):
 
     def stage(self, content: bytes | Path) -> str:
         """Content as a file of mode 0600 on the host, in the run's folder, to be put in
-        place by `act`; gives its path there."""
+        place by `act`; gives its path there. The folder goes when the run is over, and the files
+        that `litter` beside it names, one a line, go as well."""
 
     def fetch(self, path: str) -> bytes:
         """The content of a file on the host."""

@@ -19,12 +19,15 @@ def storage_path(node: Member) -> str:
     return str(node.part("storage").get("path") or f"{folder}/storage")
 
 
-def mark_script(folder: str, run: str, host: str) -> str:
-    """Leaves the host's mark, and removes marks that a killed run left long ago.
+def mark_script(folder: str, run: str, host: str, litter: str = "/dev/null") -> str:
+    """Leaves the host's mark, and removes marks that a lost run left long ago. The mark is named in
+    the file `litter` first, for a run that does not come to clear it.
 
     Ends with 3 when the folder is not there.
     """
+    path = f"{folder}/{_name(run, host)}"
     return f"""\
+printf '%s\\n' {quote(path)} >>{quote(litter)} || exit 1
 cd {quote(folder)} || exit 3
 find . -maxdepth 1 -type f -name {quote(f"{_MARK}*")} -mmin +{_OLD_MINUTES} -exec rm -f {{}} +
 umask 077

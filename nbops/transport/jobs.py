@@ -117,7 +117,8 @@ def kill_stream(stream: Stream, process: tuple[int, int], own: str) -> None:
 
 
 def sweep(stream: Stream) -> None:
-    """Remove the run's folder, unless something in it still runs."""
+    """Remove the run's folder, unless something in it still runs, and before it the files that
+    `litter` in it names, one a line: what a step leaves elsewhere when it is cut short."""
     _question(stream, script.sweep)
 
 

@@ -247,6 +247,9 @@ nbops_sweep() { # MARK
   for nbops_d in "$nbops_r"/j-*; do
     [ -d "$nbops_d" ] && nbops_pid && nbops_lives && { nbops_end "$1" "running"; return; }
   done
+  if [ -f "$nbops_r/litter" ]; then
+    while IFS= read -r nbops_l; do rm -f -- "$nbops_l"; done <"$nbops_r/litter"
+  fi
   rm -rf -- "$nbops_r"; nbops_s=$?
   rmdir -- "${nbops_r%/*}" 2>/dev/null
   nbops_end "$1" "ended $nbops_s"

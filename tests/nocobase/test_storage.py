@@ -31,6 +31,12 @@ def test_marks_of_all_are_found_in_one_folder_and_nothing_is_left(tmp_path: Path
     assert list(folder.iterdir()) == []
 
 
+def test_a_mark_is_named_before_it_is_there(tmp_path: Path) -> None:
+    litter = tmp_path / "litter"
+    assert sh(mark_script(str(tmp_path / "none"), "run-1", "node1", str(litter))).returncode == 3
+    assert litter.read_text() == f"{tmp_path}/none/.nbops-mark-run-1-node1\n"
+
+
 def test_a_host_that_wrote_elsewhere_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

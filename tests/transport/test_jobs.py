@@ -359,3 +359,17 @@ def test_the_sweep_spares_a_run_whose_job_still_runs(make_pool: MakePool) -> Non
     last.session(LOCAL).kill(STEP)
     last.session(LOCAL).close(sweep=True)
     assert not _run_folder("spared").exists()
+
+
+def test_the_sweep_takes_away_what_the_run_left_elsewhere(
+    make_pool: MakePool, tmp_path: Path
+) -> None:
+    mark, other = tmp_path / "it's a mark", tmp_path / "other"
+    mark.touch()
+    other.touch()
+    session = make_pool(run="littered").session(LOCAL)
+    beside = session.stage(b"").rpartition("/")[0]
+    Path(beside, "litter").write_text(f"{mark}\n{tmp_path / 'gone'}\n")
+    session.close(sweep=True)
+    assert [path.name for path in tmp_path.glob("*")] == ["other"]
+    assert not _run_folder("littered").exists()

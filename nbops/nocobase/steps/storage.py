@@ -48,11 +48,14 @@ class ProveStorage:
         if len(nodes) < 2 or cluster.part("storage").get("kind") != "shared":
             return Result(skipped=True)
         folder, run, me = storage_path(cluster.me), str(ctx.vars["nbops_run"]), cluster.me.host
-        script = {
-            "mark": mark_script(folder, run, me),
-            "find": find_script(folder, run, nodes),
-            "clear": clear_script(folder, run, me),
-        }[args.step]
+        match args.step:
+            case "mark":
+                litter = f"{ctx.stage(b'').rpartition('/')[0]}/litter"
+                script = mark_script(folder, run, me, litter)
+            case "find":
+                script = find_script(folder, run, nodes)
+            case "clear":
+                script = clear_script(folder, run, me)
         # A run that goes on does not look for marks that were taken away before it was killed.
         changes = args.step != "find" and not ctx.check
         outcome = ctx.act(script) if changes else ctx.probe(script)
