@@ -160,8 +160,7 @@ def decide(
     closed = any(node.closed for node in nodes)
     if recorded and names.isdisjoint(recorded):
         raise ValueError(f"none of {_list(recorded)}, which serve now, stays in the group `app`")
-    every = set(inventory)
-    away = [host for host in recorded or () if host not in names]
+    away, every = [host for host in recorded or () if host not in names], set(inventory)
     leave = tuple(host for host in away if host in every)
     gone = tuple(host for host in away if host not in every)
     new = tuple(node.host for node in nodes if node.host not in (recorded or ()))

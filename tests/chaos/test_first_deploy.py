@@ -149,7 +149,8 @@ class FirstDeploy:
 
     def empty(self) -> None:
         """Machines as they were before any deploy."""
-        if self.clean:
+        clean, self.clean = self.clean, False
+        if clean:
             self.chaos.forget()
             return
         said = self.chaos.on(BARE)
