@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from nbops.actions.api import ActionContext, Result
+from nbops.base.errors import ActionFailed
 from nbops.base.secret import Secret
 from nbops.nocobase.kept import Service
 
@@ -49,3 +50,13 @@ class Database(Protocol):
 
     def remove(self, plan: DatabasePlan, held: Sequence[str], ctx: ActionContext) -> Result:
         """Take away what `create` makes, but for what was `held` before."""
+
+
+def act_sql(script: str, sql: str, fault: str, ctx: ActionContext) -> Result:
+    """Have `script`, the server's client, run the statements, if there are any. Raises
+    ActionFailed, which says `fault` and what the server said."""
+    if sql and not ctx.check:
+        outcome = ctx.act(script, stdin=sql.encode())
+        if not outcome.ok:
+            raise ActionFailed(f"{fault} on {ctx.host}: {outcome.err.strip()}")
+    return Result(changed=bool(sql))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from nbops.actions.api import ActionContext, Result
 from nbops.base.errors import ActionFailed
-from nbops.nocobase.databases.api import DatabasePlan
+from nbops.nocobase.databases.api import DatabasePlan, act_sql
 from nbops.nocobase.files import Wanted, different, diffs, put_script, stage
 from nbops.nocobase.kept import Service
 
@@ -80,13 +80,7 @@ class Mariadb:
     def create(self, plan: DatabasePlan, ctx: ActionContext) -> Result:
         """The password goes in the form that the server keeps, so no log can hold it."""
         sql = create_sql(plan, self._present(plan, ctx))
-        if sql and not ctx.check:
-            outcome = ctx.act(sql_script(), stdin=sql.encode())
-            if not outcome.ok:
-                raise ActionFailed(
-                    f"cannot make the database {plan.name} on {ctx.host}: {outcome.err.strip()}"
-                )
-        return Result(changed=bool(sql))
+        return act_sql(sql_script(), sql, f"cannot make the database {plan.name}", ctx)
 
     def service(self, _ctx: ActionContext) -> Service:
         """Its settings need a restart."""
@@ -102,13 +96,7 @@ class Mariadb:
         """Users that were made for addresses of nodes go, others of that name stay."""
         now = self.held(plan, ctx)
         sql = remove_sql(plan, [name for name in now if name not in held])
-        if sql and not ctx.check:
-            outcome = ctx.act(sql_script(), stdin=sql.encode())
-            if not outcome.ok:
-                raise ActionFailed(
-                    f"cannot remove the database {plan.name} on {ctx.host}: {outcome.err.strip()}"
-                )
-        return Result(changed=bool(sql))
+        return act_sql(sql_script(), sql, f"cannot remove the database {plan.name}", ctx)
 
     def _present(self, plan: DatabasePlan, ctx: ActionContext) -> Present:
         outcome = ctx.probe(sql_script(), stdin=present_sql(plan).encode())

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from nbops.actions.api import ActionContext, Result
 from nbops.base.command import quote
 from nbops.base.errors import ActionFailed
-from nbops.nocobase.databases.api import DatabasePlan
+from nbops.nocobase.databases.api import DatabasePlan, act_sql
 from nbops.nocobase.databases.scram import fits, verifier
 from nbops.nocobase.files import Wanted, different, diffs, put_script, stage
 from nbops.nocobase.kept import Service
@@ -114,13 +114,7 @@ class Postgresql:
                 f" not to {plan.user}",
                 hint="name another database or user in the inventory (database.name, .user)",
             )
-        if sql and not ctx.check:
-            outcome = ctx.act(sql_script(plan.port), stdin=sql.encode())
-            if not outcome.ok:
-                raise ActionFailed(
-                    f"cannot make the database {plan.name} on {ctx.host}: {outcome.err.strip()}"
-                )
-        return Result(changed=bool(sql))
+        return act_sql(sql_script(plan.port), sql, f"cannot make the database {plan.name}", ctx)
 
     def service(self, ctx: ActionContext) -> Service:
         """Its settings need a restart, who may connect a reload."""
@@ -141,13 +135,7 @@ class Postgresql:
         """Whoever is connected is cut off."""
         now = self.held(plan, ctx)
         sql = remove_sql(plan, [name for name in now if name not in held])
-        if sql and not ctx.check:
-            outcome = ctx.act(sql_script(plan.port), stdin=sql.encode())
-            if not outcome.ok:
-                raise ActionFailed(
-                    f"cannot remove the database {plan.name} on {ctx.host}: {outcome.err.strip()}"
-                )
-        return Result(changed=bool(sql))
+        return act_sql(sql_script(plan.port), sql, f"cannot remove the database {plan.name}", ctx)
 
     def _instance(self, ctx: ActionContext) -> Instance:
         outcome = ctx.probe(_INSTANCE)

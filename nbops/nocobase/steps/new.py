@@ -17,11 +17,10 @@ from nbops.nocobase.plans import here
 from nbops.nocobase.preflight_keys import by_hand
 from nbops.nocobase.preflight_needs import situation_of
 from nbops.nocobase.releases import newest
-from nbops.nocobase.runtimes.api import Runtime, names_of
-from nbops.nocobase.runtimes.kinds import all_runtimes
 from nbops.nocobase.steps.database import database_plan
 from nbops.nocobase.steps.redis import ClearArgs, RedisClear, empty
 from nbops.nocobase.steps.start import node_state
+from nbops.nocobase.steps.stop import apps_of
 from nbops.nocobase.storage import storage_path
 from nbops.runbook.spec import ActionSpec, Args
 
@@ -141,28 +140,17 @@ def _look(cluster: Cluster, ctx: ActionContext) -> dict[str, Any]:
     return found
 
 
-def _apps(ctx: ActionContext) -> list[tuple[Runtime, str]]:
-    """The apps of the cluster on this host, whether they run or not."""
-    node, found = here(ctx.vars), []
-    for kind in all_runtimes():
-        outcome = ctx.probe(kind.instances_script(node.plan))
-        if not outcome.ok:
-            raise ActionFailed(f"{kind.kind} does not answer on {ctx.host}: {outcome.err.strip()}")
-        found += [(kind, name) for name in names_of(node.plan, outcome.out)]
-    return found
-
-
 def _running(ctx: ActionContext) -> list[str]:
-    """Of these apps those that run, or would by themselves: what a node that left has left
-    behind, stopped, may go."""
+    """The apps of the cluster on this host that run, or would by themselves: what a node that
+    left has left behind, stopped, may go."""
     node = here(ctx.vars)
     states = {plan.name: node_state(node, ctx, plan) for plan in node.plans}
     at_rest = {name for name, one in states.items() if not (one.running or one.comes_back)}
-    return [name for _, name in _apps(ctx) if name not in at_rest]
+    return [name for _, name in apps_of(node, ctx) if name not in at_rest]
 
 
 def _remove(cluster: Cluster, before: Sequence[str], ctx: ActionContext) -> Result:
-    made = [(kind, name) for kind, name in _apps(ctx) if name not in before]
+    made = [(kind, name) for kind, name in apps_of(here(ctx.vars), ctx) if name not in before]
     for kind, name in () if ctx.check else made:
         _act(ctx, kind.remove_script(name, _GRACE), f"{name} cannot be removed")
     told: tuple[str, ...] = ()

@@ -97,19 +97,23 @@ def _others_serve(cluster: Cluster, ctx: ActionContext) -> bool:
     return any(read_health(one.status, one.body).up for one in answers)
 
 
-def surplus(node: Here, ctx: ActionContext) -> list[tuple[Runtime, str]]:
-    """Apps of the cluster on this host that the inventory does not name any more: of another
-    runtime, or beyond `instances`. Raises ActionFailed when a runtime does not answer."""
-    wanted = {plan.name for plan in node.plans}
+def apps_of(node: Here, ctx: ActionContext) -> list[tuple[Runtime, str]]:
+    """The apps of the cluster on this host, of any runtime, whether they run or not. Raises
+    ActionFailed when a runtime does not answer."""
     found: list[tuple[Runtime, str]] = []
     for kind in all_runtimes():
         outcome = ctx.probe(kind.instances_script(node.plan))
         if not outcome.ok:
             raise ActionFailed(f"{kind.kind} does not answer on {ctx.host}: {outcome.err.strip()}")
-        kept = wanted if kind.kind == node.runtime.kind else set()
-        names = names_of(node.plan, outcome.out)
-        found += [(kind, name) for name in names if name not in kept]
+        found += [(kind, name) for name in names_of(node.plan, outcome.out)]
     return found
+
+
+def surplus(node: Here, ctx: ActionContext) -> list[tuple[Runtime, str]]:
+    """Those that the inventory does not name any more: of another runtime, or beyond
+    `instances`. Raises ActionFailed when a runtime does not answer."""
+    wanted = {(node.runtime.kind, plan.name) for plan in node.plans}
+    return [(kind, name) for kind, name in apps_of(node, ctx) if (kind.kind, name) not in wanted]
 
 
 class AutostartArgs(Args):
