@@ -50,6 +50,7 @@ for one in postgresql redis nginx; do
 done
 echo empty
 """
+ENVIRONMENT = "docker inspect --format '{{.Config.Env}}' $(docker ps --quiet)"
 
 
 @dataclass
@@ -183,7 +184,10 @@ def test_a_first_deploy_that_was_killed_comes_to_its_end_or_leaves_nothing(
 
 
 @pytest.mark.lab
-def test_a_node_that_joined_is_gone_when_the_deploy_is_aborted(first: FirstDeploy) -> None:
+@pytest.mark.parametrize("env", [{}, {"EXTRA": "1"}], ids=["alone", "beside one that restarts"])
+def test_a_node_that_joined_is_gone_when_the_deploy_is_aborted(
+    first: FirstDeploy, env: dict[str, str]
+) -> None:
     chaos = first.chaos
     first.empty()
     where = ("all", "children", "app", "hosts")
@@ -191,13 +195,16 @@ def test_a_node_that_joined_is_gone_when_the_deploy_is_aborted(first: FirstDeplo
     code, out = chaos.nbops("deploy", str(chaos.cluster.edited("one.yml", *where, value=alone)))
     assert code == 0, out
     before = chaos.on(TRACES)
-    code, out = chaos.nbops("deploy", str(chaos.cluster.inventory), at=LAST)
+    both = chaos.cluster.edited("both.yml", "all", "vars", "nocobase", "env", value=env)
+    code, out = chaos.nbops("deploy", str(both), at=LAST)
     assert killed(code), out
     knows = chaos.on("cat /etc/nginx/conf.d/nbops-*", ("lb",))["lb"]
     assert f"{chaos.cluster.address('node2')}:13000" in knows
+    assert ("EXTRA=1" in chaos.on(ENVIRONMENT, ("node1",))["node1"]) == bool(env)
     code, out = chaos.nbops("abort")
     assert code == 0, out
     assert not (wrong := differ(chaos.on(TRACES), before)), wrong
+    assert "EXTRA" not in chaos.on(ENVIRONMENT, ("node1",))["node1"]
 
 
 @pytest.mark.lab
