@@ -9,7 +9,7 @@ database at its next start (plugins, another image): then the database is backed
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -160,9 +160,7 @@ def decide(
     closed = any(node.closed for node in nodes)
     if recorded and names.isdisjoint(recorded):
         raise ValueError(f"none of {_list(recorded)}, which serve now, stays in the group `app`")
-    away, every = [host for host in recorded or () if host not in names], set(inventory)
-    leave = tuple(host for host in away if host in every)
-    gone = tuple(host for host in away if host not in every)
+    leave, gone = _away([host for host in recorded or () if host not in names], set(inventory))
     new = tuple(node.host for node in nodes if node.host not in (recorded or ()))
     if recorded is None:
         return Change(Way.FIRST, new=new, start=new, open=closed)
@@ -186,7 +184,7 @@ def decide(
             backup=migrates,
             told=(*told, *_why_together(running, reasons, closed=closed)),
         )
-    if not due and not away:
+    if not (due or leave or gone):
         return Change(Way.NOTHING, new=new)
     if running:
         told += (f"restarted one after the other, while the rest serves: {_list(running)}",)
@@ -199,6 +197,14 @@ def decide(
         gone=gone,
         told=told,
     )
+
+
+def _away(
+    hosts: Sequence[str], inventory: Container[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Of nodes that are none any more those that can be reached, and those that cannot."""
+    leave = tuple(host for host in hosts if host in inventory)
+    return leave, tuple(host for host in hosts if host not in inventory)
 
 
 def _together(nodes: Sequence[Standing]) -> tuple[str, ...]:
