@@ -243,7 +243,8 @@ class Run:
                 raise self._way_on(states).stuck(why, stuck) from stuck
             serves = self.serving(states, False)
             now = f", and {serves} as before" if serves else ""
-            raise RolledBack(f"{why}. Everything that was begun was undone{now}")
+            hint = None if self.request.past.aborting else _anew(self.request.run)
+            raise RolledBack(f"{why}. Everything that was begun was undone{now}", hint=hint)
         if self.request.past.aborting or self.request.past.undoing:
             raise _not_undone(why, states.changed)
         if undo.sealed and self._cut and (player.unreachable or self.half_way(states)):
@@ -360,6 +361,10 @@ class Run:
 def _hints(error: NbopsError | None) -> str:
     problems = error.problems if error else ()
     return "\n".join(dict.fromkeys(one.hint for one in problems if one.hint))
+
+
+def _anew(run: str) -> str:
+    return f"mend the cause and begin a new run; `nbops show {run} -v` has this one by the minute"
 
 
 def _not_undone(why: str, changed: Sequence[str]) -> RolledBack:

@@ -68,6 +68,8 @@ def test_a_new_host_undoes_nothing_and_keeps_nobody_from_it(play: Play, tmp_path
     run = stopped(play, tmp_path, text.replace("other:", ""))
     again = play(text, again=run, with_d=True, aborting=True)
     assert again.code == 3, again.text
+    assert again.report.error is not None
+    assert again.report.error.problems[0].hint is None
     assert sorted(lines(tmp_path / "undone")) == ["a", "a", "a", "b", "b", "b"]
 
 

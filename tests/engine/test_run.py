@@ -387,6 +387,9 @@ def test_what_was_begun_is_undone_in_reverse_order(play: Play) -> None:
     assert str(played.report.error) == (
         "`two` failed on b: non-zero return code. Everything that was begun was undone"
     )
+    (problem,) = played.report.error.problems
+    assert problem.hint is not None
+    assert problem.hint.startswith("mend the cause and begin a new run; `nbops show ")
     assert [e.phase for e in played.seen if isinstance(e, PhaseStarted)] == ["rollback"]
 
 
